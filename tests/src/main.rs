@@ -1,0 +1,2 @@
+//! Whole-system tests in QEMU.
+fn main() {}
