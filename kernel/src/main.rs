@@ -1,4 +1,145 @@
-//! The EL2 kernel.
+//! The EL2 kernel of Tessera.
+//!
+//! This file is the whole boot: [`boot`] on the first core, [`boot_secondary`] on the others. Everything is made
+//! here from the bundle's manifest; from the first guest on the kernel only reacts (`exit`).
 #![cfg_attr(target_os = "none", no_std, no_main)]
-#[cfg(not(target_os = "none"))]
-fn main() {}
+#![cfg(target_os = "none")]
+
+mod arch;
+mod build;
+mod bundle;
+mod console;
+mod exit;
+mod fault;
+mod memory;
+mod object;
+mod platform;
+mod sched;
+mod system;
+mod vmm;
+
+use crate::arch::mmu::{BootMap, Map};
+use crate::arch::start::Image;
+use crate::arch::{cpu, mmu, smc, vectors};
+use crate::build::Seed;
+use crate::memory::{Arena, Frames, Range};
+use crate::platform::{Board, Uart};
+use crate::sched::Core;
+use dtoolkit::fdt::Fdt;
+
+/// Boots the first core: `tree` is the device tree's physical address, `image` the kernel's, `level` the exception level.
+extern "C" fn boot(tree: u64, image: u64, level: u64) -> ! {
+    mmu::set_image_pa(image);
+    // SAFETY: once, on the boot core, with the boot tables live.
+    let mut map = unsafe { BootMap::new(level) };
+    let (fdt, tree) = find_tree(&mut map, tree);
+    let (uart, board) = platform::read(fdt, tree);
+    if let Some((registers, kind, _)) = uart
+        && map.map(registers.start, registers.len(), true).is_some()
+    {
+        // SAFETY: just mapped; the tree says what it is.
+        console::open(Uart::new(unsafe { mmu::registers(registers.start, registers.len()) }, kind));
+    }
+    print_early!("Tessera {} on core {:#x}", env!("CARGO_PKG_VERSION"), cpu::affinity());
+    if level != 2 {
+        print_early!("entered at EL{level}, but a hypervisor needs EL2: on QEMU add virtualization=on; elsewhere let the firmware start the kernel at EL2");
+        cpu::halt();
+    }
+    let mut board = board.unwrap_or_else(|error| refuse(format_args!("{}", error.message())));
+    let image = Range::new(image, (Image::end() - Image::start()) as u64);
+    if board.bundle.is_none() {
+        board.bundle = bundle::appended(&mut map, image.end);
+    }
+    let mut frames = Frames::new();
+    board.ram.iter().for_each(|bank| frames.add(*bank));
+    board.reserved.iter().chain(&board.bundle).chain([&image]).for_each(|used| frames.reserve(*used));
+    let (arena, stacks, root) = final_tables(&mut map, &mut frames, &board);
+    let bytes = shown_bundle(&board);
+    let manifest = bundle::read(bytes).unwrap_or_else(|error| refuse(format_args!("{error}")));
+    system::set_bundle(bytes);
+    system::set_seed(board.seed);
+    if board.seed.is_none() {
+        print_early!("warning: the boot loader passed no /chosen/rng-seed; the guests' seeds are only as random as the time of boot");
+    }
+    let seeds = build::build(&manifest, &board, arena, &mut frames, stacks)
+        .unwrap_or_else(|error| refuse(format_args!("{error}")));
+    build::start_cores(seeds, root)
+}
+
+/// The device tree, at its physical address.
+fn find_tree(map: &mut BootMap, tree: u64) -> (Fdt<'static>, Range) {
+    const LARGEST: u64 = 2 << 20;
+    let bytes = map.map(tree, LARGEST, false).filter(|_| tree != 0).map(|at| {
+        // SAFETY: just mapped; the boot protocol puts the tree there and nothing writes to it.
+        unsafe { core::slice::from_raw_parts(at as *const u8, LARGEST as usize) }
+    });
+    // The header's second word is the size.
+    let found = bytes.and_then(|bytes| {
+        let size = u32::from_be_bytes(bytes.get(4..8)?.try_into().ok()?) as usize;
+        let fdt = Fdt::new(bytes.get(..size)?).ok()?;
+        Some((fdt, Range::new(tree, size as u64)))
+    });
+    found.unwrap_or_else(|| refuse(format_args!("{}", platform::BoardError::NoTree.message())))
+}
+
+/// Replaces the boot tables by the final ones. Returns the kernel's memory, the cores' stacks, and the tables' root.
+fn final_tables(map: &mut BootMap, frames: &mut Frames, board: &Board) -> (Arena, build::Stacks, stage2::Pa) {
+    let block = frames.take(Arena::SIZE, Arena::SIZE);
+    let Some(block) = block.filter(|block| map.map(block.start, block.len(), false).is_some()) else {
+        refuse(format_args!("the board has no 2 MiB of free RAM in reach for the kernel"));
+    };
+    // SAFETY: just taken and mapped.
+    let mut arena = unsafe { Arena::new(block) };
+    let stacks = build::Stacks::new(&mut arena, board.core_count);
+    let made = Map::new(&mut arena).and_then(|mut tables| {
+        board.ram.iter().filter(|bank| bank.end <= mmu::REACH).try_for_each(|bank| tables.ram(bank.start, bank.len()))?;
+        build::devices(board).try_for_each(|range| tables.device(range.start, range.len()))?;
+        stacks.guards().try_for_each(|guard| tables.guard(guard))?;
+        // SAFETY: image, RAM with the arena, and every device the kernel uses are mapped where they were.
+        Ok(unsafe { tables.activate() })
+    });
+    match made {
+        Ok(root) => (arena, stacks, root),
+        Err(error) => refuse(format_args!("the kernel's own translation tables cannot be made: {error:?}")),
+    }
+}
+
+/// The bundle's bytes, in the window.
+fn shown_bundle(board: &Board) -> &'static [u8] {
+    let Some(range) = board.bundle.filter(|range| range.end <= mmu::REACH) else {
+        refuse(format_args!("there is no bundle: pass one as the initrd, or boot the single-file image"));
+    };
+    let inside = board.ram.iter().any(|bank| bank.start <= range.start && range.end <= bank.end);
+    if !inside {
+        refuse(format_args!("the bundle at {:#x}-{:#x} is not in RAM", range.start, range.end));
+    }
+    // SAFETY: RAM that is reserved for the bundle; nothing writes to it.
+    unsafe { core::slice::from_raw_parts(mmu::window(stage2::Pa::new(range.start)) as *const u8, range.len() as usize) }
+}
+
+/// Boots another core.
+extern "C" fn boot_secondary(seed: *mut Seed) -> ! {
+    // SAFETY: `start_cores` made it for this core alone.
+    let seed = unsafe { &mut *seed };
+    run(seed)
+}
+
+/// Runs this core's guests, for ever.
+fn run(seed: &'static mut Seed) -> ! {
+    let core: &'static mut Core = seed.core();
+    cpu::set_own_pointer(core::ptr::from_mut(core) as usize);
+    core.begin_all();
+    let resume = core.choose();
+    // SAFETY: `choose` has loaded everything else of this context.
+    unsafe { vectors::enter(resume.next) }
+}
+
+/// Says why the system cannot run, and stops.
+fn refuse(reason: core::fmt::Arguments<'_>) -> ! {
+    print_early!("cannot start: {reason}");
+    print_early!("the machine is stopped");
+    if cpu::exception_level() == 2 {
+        smc::system_off();
+    }
+    cpu::halt()
+}

@@ -493,3 +493,11 @@ fn table<T: FromBytes + Immutable + KnownLayout + Unaligned>(
         .map(|(records, _)| records)
         .ok_or(Error::Table { table })
 }
+
+/// How long the bundle is that begins with a manifest of which at least the header is given; `None` if it is none.
+/// For finding the end of a bundle, before it is checked.
+#[must_use]
+pub fn bundle_len(bytes: &[u8]) -> Option<u64> {
+    let (header, _) = Header::ref_from_prefix(bytes).ok()?;
+    (header.magic == MAGIC).then(|| header.bundle_len.get())
+}

@@ -27,7 +27,7 @@ mod check;
 pub mod cpio;
 mod record;
 
-pub use check::{Error, Manifest, Table};
+pub use check::{Error, Manifest, Table, bundle_len};
 pub use record::*;
 
 /// Name of the manifest in the bundle; it is always the first member.

@@ -1,0 +1,365 @@
+//! Between memory and the list registers: after the guest ran (`sync`), before it runs (`flush`), and when a
+//! vCPU is switched (`save`, `load`).
+//!
+//! With full list registers the plan is: what is pending in them is always more urgent than what waits
+//! outside, and at least one pending interrupt is always among them, if any waits. So the guest sees interrupts
+//! in priority order, and the "no pending" maintenance interrupt - on only while something waits - is never
+//! raised at once. To that end the least urgent pending one is evicted for a more urgent one, and if all
+//! list registers are active the least urgent active one is spilled to memory. Ends of spilled ones are counted by the
+//! hardware (EOIcount) while the guest uses EOImode 0, and trapped (DIR) while it uses EOImode 1.
+
+use crate::block::Bits;
+use crate::id::{IntId, VcpuIndex, VcpuSet};
+use crate::interface::{CpuInterface, Groups, Maintenance};
+use crate::list_register::ListRegister;
+use crate::vgic::{Spot, Vgic};
+
+impl Vgic<'_> {
+    /// Takes back what the guest ended since the last flush, and revises what others changed.
+    ///
+    /// Call it when the guest stopped for a physical interrupt that is going to be injected, for a
+    /// maintenance interrupt or for a kick; `flush` does it too where it is due. The other vCPUs that come back
+    /// must be kicked: an SPI may have become ready for one of them.
+    #[inline]
+    pub fn sync<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
+        let mut kicks = VcpuSet::EMPTY;
+        let index = vcpu.get();
+        let Some(lists) = self.lists(index) else {
+            return kicks;
+        };
+        if !lists.loaded {
+            return kicks;
+        }
+        let (used, eoi, dirty) = (lists.used, lists.eoi, lists.dirty);
+        if lists.maintenance.not_present {
+            kicks |= self.end_counted(index, hw);
+        }
+        if used != 0 {
+            let mut done = hw.empty() & used;
+            if eoi != 0 {
+                done |= hw.ended() & eoi;
+                for slot in Bits(done & eoi) {
+                    // Else its maintenance interrupt would stay.
+                    hw.write(slot as usize, ListRegister::EMPTY);
+                }
+            }
+            for slot in Bits(done) {
+                kicks |= self.fold(index, slot, ListRegister::EMPTY, hw);
+            }
+            for slot in Bits(dirty & used & !done) {
+                kicks |= self.revise(index, slot, hw);
+            }
+        }
+        self.dist.dirty = self.dist.dirty.without(vcpu);
+        if self.lists(index).is_some_and(|lists| lists.release != 0) {
+            self.release(index, hw);
+        }
+        kicks.without(vcpu)
+    }
+
+    /// Puts the most urgent ready interrupts of a loaded vCPU into its list registers.
+    ///
+    /// Call it before each return to the guest that follows another call; with nothing to do it touches no
+    /// list register. The other vCPUs that come back must be kicked.
+    #[inline]
+    pub fn flush<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
+        let groups = self.dist.groups;
+        let mut kicks = VcpuSet::EMPTY;
+        let Some(mut lists) = self.lists(vcpu.get()) else {
+            return kicks;
+        };
+        if lists.dirty | lists.release != 0 {
+            kicks = self.sync(vcpu, hw);
+            match self.lists(vcpu.get()) {
+                Some(again) => lists = again,
+                None => return kicks,
+            }
+        }
+        if !lists.loaded {
+            return kicks;
+        }
+        if lists.has_ready(groups)
+            || !lists.spilled.is_empty()
+            || lists.maintenance != Maintenance::default()
+        {
+            kicks |= self.fill(vcpu.get(), hw);
+        }
+        kicks.without(vcpu)
+    }
+
+    /// Deactivates the spilled interrupts that the guest ended: the hardware counted them, and an EOI is
+    /// always that of the most urgent active one.
+    fn end_counted<H: CpuInterface>(&mut self, vcpu: u8, hw: &mut H) -> VcpuSet {
+        let mut kicks = VcpuSet::EMPTY;
+        let count = hw.eoi_count();
+        if count == 0 {
+            return kicks;
+        }
+        hw.clear_eoi_count();
+        // The counter has five bits.
+        for _ in 0..count & 31 {
+            let Some((_, intid)) = self.lists(vcpu).and_then(|lists| lists.spilled.best()) else {
+                break;
+            };
+            kicks |= self.end_spilled(vcpu, intid, hw);
+        }
+        kicks
+    }
+
+    /// Deactivates an interrupt that is active on `vcpu` and in no list register.
+    pub(crate) fn end_spilled<H: CpuInterface>(
+        &mut self,
+        vcpu: u8,
+        intid: u16,
+        hw: &mut H,
+    ) -> VcpuSet {
+        let Spot { word, bit, .. } = Spot::of(vcpu, intid);
+        let mask = 1u32.wrapping_shl(bit);
+        let Some((block, lists)) = self.pair(word, vcpu) else {
+            return VcpuSet::EMPTY;
+        };
+        lists.spilled.remove(block.active_level(bit), intid);
+        block.active &= !mask;
+        if block.link_here() & mask != 0 {
+            block.linked &= !mask;
+            hw.deactivate_physical(IntId::known(block.pintid(bit)));
+        }
+        block.link_waits &= !mask;
+        self.refresh(vcpu, word, mask)
+    }
+
+    /// Deactivates the physical interrupts that software has released.
+    #[cold]
+    fn release<H: CpuInterface>(&mut self, vcpu: u8, hw: &mut H) {
+        let Some(lists) = self.lists_mut(vcpu) else {
+            return;
+        };
+        let words = core::mem::take(&mut lists.release);
+        for word in Bits(words) {
+            let Some(block) = self.block_mut(vcpu, word as u8) else {
+                continue;
+            };
+            let due = core::mem::take(&mut block.release) & block.linked;
+            block.linked &= !due;
+            block.link_waits &= !due;
+            for bit in Bits(due) {
+                hw.deactivate_physical(IntId::known(block.pintid(bit)));
+            }
+        }
+    }
+
+    /// Fills the list registers: first with spilled active interrupts, then with ready ones.
+    fn fill<H: CpuInterface>(&mut self, vcpu: u8, hw: &mut H) -> VcpuSet {
+        let mut kicks = VcpuSet::EMPTY;
+        let groups = self.dist.groups;
+        let all = match hw.list_registers() {
+            count @ 1..=15 => 1u32.wrapping_shl(count as u32).wrapping_sub(1),
+            _ => 0xffff,
+        };
+        while let Some(lists) = self.lists(vcpu) {
+            let Some((_, intid)) = lists.spilled.best() else {
+                break;
+            };
+            let free = all & !lists.used;
+            // The last one is for a ready interrupt, if there is any.
+            if free == 0 || free & free.wrapping_sub(1) == 0 && lists.has_ready(groups) {
+                break;
+            }
+            self.put(vcpu, intid, free.trailing_zeros(), hw);
+        }
+        while let Some(lists) = self.lists(vcpu) {
+            let Some((level, intid)) = lists.best(groups) else {
+                break;
+            };
+            let free = all & !lists.used;
+            if free != 0 {
+                self.put(vcpu, intid, free.trailing_zeros(), hw);
+                continue;
+            }
+            let Some(slot) = self.victim(vcpu, level, intid, hw) else {
+                break;
+            };
+            kicks |= self.fold(vcpu, slot, hw.read(slot as usize), hw);
+            self.put(vcpu, intid, slot, hw);
+        }
+        kicks |= self.demote(vcpu, groups, hw);
+        self.set_maintenance(vcpu, groups, hw);
+        kicks
+    }
+
+    /// Takes the pending half out of "active and pending" list registers if something waits outside: at the end of the active
+    /// half it would be pending without having been compared.
+    #[inline]
+    fn demote<H: CpuInterface>(&mut self, vcpu: u8, groups: Groups, hw: &mut H) -> VcpuSet {
+        let mut kicks = VcpuSet::EMPTY;
+        let Some(lists) = self.lists(vcpu) else {
+            return kicks;
+        };
+        if lists.both == 0 || !lists.has_ready(groups) {
+            return kicks;
+        }
+        for slot in Bits(lists.both) {
+            let lr = hw.read(slot as usize);
+            if lr.is_pending() && lr.is_active() {
+                kicks |= self.fold(vcpu, slot, lr, hw);
+                self.put(vcpu, lr.intid(), slot, hw);
+            }
+        }
+        kicks
+    }
+
+    /// The list register to empty for a ready interrupt when all are in use, if it deserves one.
+    #[cold]
+    fn victim<H: CpuInterface>(&self, vcpu: u8, level: u8, intid: u16, hw: &H) -> Option<u32> {
+        let used = self.lists(vcpu)?.used;
+        // The least urgent pending and the least urgent active one: level, INTID, list register.
+        let mut pending: Option<(u8, u16, u32)> = None;
+        let mut active: Option<(u8, u16, u32)> = None;
+        for slot in Bits(used) {
+            let lr = hw.read(slot as usize);
+            let candidate = Some((lr.priority() >> 3, lr.intid(), slot));
+            if lr.is_active() {
+                active = active.max(candidate);
+            } else if lr.is_pending() {
+                pending = pending.max(candidate);
+            } else {
+                return Some(slot);
+            }
+        }
+        match pending {
+            Some((worst, its_intid, slot)) => ((level, intid) < (worst, its_intid)).then_some(slot),
+            None => active.map(|(_, _, slot)| slot),
+        }
+    }
+
+    /// Switches on the maintenance that what was left outside needs.
+    fn set_maintenance<H: CpuInterface>(&mut self, vcpu: u8, groups: Groups, hw: &mut H) {
+        let Some(lists) = self.lists_mut(vcpu) else {
+            return;
+        };
+        let spilled = !lists.spilled.is_empty();
+        let wanted = Maintenance {
+            no_pending: lists.has_ready(groups),
+            not_present: spilled,
+            trap_dir: spilled,
+        };
+        if wanted != lists.maintenance {
+            if spilled && !lists.maintenance.not_present {
+                // What was counted before is not the end of an interrupt spilled now.
+                hw.clear_eoi_count();
+            }
+            lists.maintenance = wanted;
+            hw.set_maintenance(wanted);
+        }
+    }
+
+    /// Switches a vCPU out: takes everything back into memory, zeroes the list registers that were in use,
+    /// and switches maintenance off.
+    pub fn save<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
+        let index = vcpu.get();
+        let mut kicks = self.sync(vcpu, hw);
+        let Some(lists) = self.lists(index) else {
+            return kicks;
+        };
+        if !lists.loaded {
+            return kicks;
+        }
+        for slot in Bits(lists.used) {
+            let lr = hw.read(slot as usize);
+            kicks |= self.fold(index, slot, lr, hw);
+            hw.write(slot as usize, ListRegister::EMPTY);
+        }
+        if let Some(lists) = self.lists_mut(index) {
+            lists.loaded = false;
+            lists.reading = 0;
+            if lists.maintenance != Maintenance::default() {
+                lists.maintenance = Maintenance::default();
+                hw.set_maintenance(Maintenance::default());
+            }
+        }
+        kicks.without(vcpu)
+    }
+
+    /// Switches a vCPU in, and flushes. The list registers must be empty and maintenance off, as `save` and
+    /// reset leave them.
+    pub fn load<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
+        let Some(lists) = self.lists_mut(vcpu.get()) else {
+            return VcpuSet::EMPTY;
+        };
+        lists.loaded = true;
+        self.flush(vcpu, hw)
+    }
+
+    /// Whether an interrupt is there for which a WFI would return, once it is flushed.
+    ///
+    /// `below` is the priority that it must be better than: the lower of the priority mask and the running
+    /// priority; `groups` are those that the guest has enabled at its CPU interface. Call it after `sync`;
+    /// `hw` is only read if the vCPU is loaded.
+    pub fn has_deliverable<H: CpuInterface>(
+        &self,
+        vcpu: VcpuIndex,
+        below: u8,
+        groups: Groups,
+        hw: &H,
+    ) -> bool {
+        let Some(lists) = self.lists(vcpu.get()) else {
+            return false;
+        };
+        let open = Groups::from_bits(groups.bits() & self.dist.groups.bits());
+        if let Some((level, _)) = lists.best(open)
+            && level.wrapping_shl(3) < below
+        {
+            return true;
+        }
+        lists.loaded
+            && Bits(lists.used).any(|slot| {
+                let lr = hw.read(slot as usize);
+                let group = if lr.is_group1() {
+                    Groups::GROUP1
+                } else {
+                    Groups::GROUP0
+                };
+                lr.is_pending()
+                    && !lr.is_active()
+                    && lr.priority() < below
+                    && groups.contains(group)
+            })
+    }
+
+    /// A trapped write of `intid` to `ICC_DIR_EL1` or `GICV_DIR` by the loaded vCPU.
+    ///
+    /// An SPI may be deactivated by another vCPU than the one that acknowledged it. What is not active is
+    /// left as it is.
+    pub fn deactivate<H: CpuInterface>(
+        &mut self,
+        vcpu: VcpuIndex,
+        intid: IntId,
+        hw: &mut H,
+    ) -> VcpuSet {
+        let Some(spot) = self.spot(vcpu, intid) else {
+            return VcpuSet::EMPTY;
+        };
+        let Spot { home, word, bit } = spot;
+        let mask = spot.mask();
+        let Some(block) = self.block_mut(home, word) else {
+            return VcpuSet::EMPTY;
+        };
+        let (owner, slot) = (block.owner(bit), u32::from(block.slot(bit)));
+        if block.held & mask == 0 {
+            if block.active & mask == 0 {
+                return VcpuSet::EMPTY;
+            }
+            return self.end_spilled(owner, intid.get(), hw).without(vcpu);
+        }
+        block.end |= mask;
+        block.start &= !mask;
+        if owner != vcpu.get() {
+            return self.mark_dirty(home, word, mask).without(vcpu);
+        }
+        let kicks = self.revise(owner, slot, hw);
+        if self.lists(owner).is_some_and(|lists| lists.dirty == 0) {
+            self.dist.dirty = self.dist.dirty.without(vcpu);
+        }
+        kicks.without(vcpu)
+    }
+}

@@ -1,0 +1,87 @@
+//! What the state machine needs from the local core: the hypervisor's side of the virtual CPU interface.
+//!
+//! The kernel implements it with the `ICH_*_EL2` registers (GICv3, IHI 0069) and with the `GICH_*` frame
+//! (GICv2, IHI 0048, chapter 5); the tests implement it with a simulator.
+
+use crate::{IntId, ListRegister};
+
+/// Which maintenance interrupts are on, and whether writes to `DIR` trap. All off is the state after reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Maintenance {
+    /// NPIE: no list register is pending. On only while ready interrupts wait outside the list registers.
+    pub no_pending: bool,
+    /// LRENPIE: an EOI found no list register. On only while an active interrupt is spilled to memory.
+    pub not_present: bool,
+    /// The guest's writes to `ICC_DIR_EL1` (`ICH_HCR_EL2.TDIR`) or `GICV_DIR` must come to
+    /// [`Vgic::deactivate`](crate::Vgic::deactivate). On together with `not_present`.
+    pub trap_dir: bool,
+}
+
+/// Interrupt groups, as a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Groups(u8);
+
+impl Groups {
+    /// Neither group.
+    pub const NONE: Groups = Groups(0);
+    /// Group 0.
+    pub const GROUP0: Groups = Groups(1);
+    /// Group 1.
+    pub const GROUP1: Groups = Groups(2);
+    /// Both groups.
+    pub const BOTH: Groups = Groups(3);
+
+    /// Bit 0 for group 0, bit 1 for group 1; other bits are dropped.
+    #[inline]
+    pub const fn from_bits(bits: u8) -> Groups {
+        Groups(bits & 3)
+    }
+
+    /// Bit 0 for group 0, bit 1 for group 1.
+    #[inline]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Whether all of `other` is in this set.
+    #[inline]
+    pub const fn contains(self, other: Groups) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// The local core's virtual interface, for the vCPU that is loaded on it.
+///
+/// Enabling the interface as a whole (`ICH_HCR_EL2.En`), `ICH_VMCR_EL2` and the active priorities
+/// (`ICH_AP*R*_EL2`) are the kernel's, not part of this.
+pub trait CpuInterface {
+    /// How many list registers there are, 1 to 16.
+    fn list_registers(&self) -> usize;
+
+    /// Reads list register `index`.
+    fn read(&self, index: usize) -> ListRegister;
+
+    /// Writes list register `index`.
+    fn write(&mut self, index: usize, value: ListRegister);
+
+    /// `ICH_ELRSR_EL2`: bit `i` set if list register `i` is empty and owes no EOI maintenance.
+    fn empty(&self) -> u32;
+
+    /// `ICH_EISR_EL2`: bit `i` set if list register `i` ended and asked for an EOI maintenance interrupt.
+    /// The condition lasts until that list register is written.
+    fn ended(&self) -> u32;
+
+    /// `ICH_HCR_EL2.EOIcount`: deactivations that found no list register.
+    fn eoi_count(&self) -> u32;
+
+    /// Sets `EOIcount` to 0.
+    fn clear_eoi_count(&mut self);
+
+    /// Sets the maintenance enables; called only when they change.
+    fn set_maintenance(&mut self, maintenance: Maintenance);
+
+    /// Deactivates a physical interrupt whose virtual one left by software and not through a list register.
+    /// For an SPI it may be called on a core other than the one that acknowledged it.
+    fn deactivate_physical(&mut self, pintid: IntId);
+}

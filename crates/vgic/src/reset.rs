@@ -1,0 +1,80 @@
+//! The reset state (IHI 0048 and IHI 0069, "Reset behaviour"; what they leave unknown is as on QEMU's boards).
+
+use crate::block::{Block, NOWHERE};
+use crate::cpu::Cpu;
+use crate::id::{VcpuIndex, VcpuSet};
+use crate::interface::Groups;
+use crate::vgic::{Vgic, intid_of};
+
+impl Vgic<'_> {
+    /// Resets the whole controller.
+    ///
+    /// The kernel has saved every vCPU before, or zeroes their list registers and switches their maintenance
+    /// interrupts off; no vCPU is loaded afterwards. Physical interrupts that were linked are the kernel's to deactivate:
+    /// ask [`hw_in_flight`](Vgic::hw_in_flight) before. The work is bounded: to do it in steps, call
+    /// [`reset_distributor`](Vgic::reset_distributor) and then [`reset_vcpu`](Vgic::reset_vcpu) for each vCPU.
+    pub fn reset(&mut self) {
+        self.reset_distributor();
+        for index in 0..self.dist.config.vcpus {
+            self.reset_vcpu(VcpuIndex::new(index));
+        }
+    }
+
+    /// Resets what the vCPUs share. Only useful together with a [`reset_vcpu`](Vgic::reset_vcpu) of each one.
+    pub fn reset_distributor(&mut self) {
+        let uniprocessor_v2 = self.is_v2() && self.dist.config.vcpus == 1;
+        self.dist.groups = Groups::NONE;
+        self.dist.dirty = VcpuSet::EMPTY;
+        for block in &mut self.dist.spis {
+            *block = Block::new();
+            block.level = u32::MAX;
+            if self.dist.config.version == crate::Version::V3 || uniprocessor_v2 {
+                // All go to vCPU 0, which is what `target` holds already.
+                block.routed = u32::MAX;
+            } else {
+                block.target = [NOWHERE; 32];
+            }
+        }
+        // Whatever SPIs the vCPUs had queued or active went with the blocks.
+        for cpu in self.cpus.iter_mut() {
+            cpu.lists.reset();
+            cpu.block.queued = 0;
+        }
+    }
+
+    /// Resets the private interrupts of one vCPU and forgets what it had queued or active of them; the SPIs
+    /// that go to it stay. The vCPU must not be loaded: if it is, nothing happens.
+    pub fn reset_vcpu(&mut self, vcpu: VcpuIndex) {
+        let v2 = self.is_v2();
+        let Some(Cpu { block, lists }) = self.cpus.get_mut(usize::from(vcpu.get())) else {
+            return;
+        };
+        if lists.loaded {
+            return;
+        }
+        for bit in 0..32u32 {
+            let mask = 1u32.wrapping_shl(bit);
+            if block.queued & mask != 0 {
+                lists
+                    .ready_mut(block.group1 & mask != 0)
+                    .remove(block.ready_level(bit), intid_of(0, bit));
+            }
+            if block.active & mask != 0 {
+                lists
+                    .spilled
+                    .remove(block.active_level(bit), intid_of(0, bit));
+            }
+        }
+        *block = Block::new();
+        // PPIs are level-sensitive, SGIs edge-triggered. A GICv2 has its SGIs enabled for good.
+        block.level = 0xffff_0000;
+        block.enabled = if v2 { 0xffff } else { 0 };
+        block.routed = u32::MAX;
+        block.target = [vcpu.get(); 32];
+        lists.release &= !1;
+        lists.reading = 0;
+        lists.asleep = true;
+        lists.sgi_sources = [0; 16];
+        lists.sgi_current = [0; 16];
+    }
+}

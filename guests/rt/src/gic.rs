@@ -1,0 +1,220 @@
+//! The interrupt controller, GICv2 or GICv3 (Arm IHI 0048 and IHI 0069).
+//!
+//! All interrupts of the guest are of one group: group 1 on a GICv3, and on a GICv2 the group
+//! that the controller gives a guest without being asked, as Linux does.
+
+use crate::arch::{self, Registers, icc};
+use crate::board::{self, Address, GicBoard, IntId};
+
+const GICD_CTLR: usize = 0x000;
+const GICD_IGROUPR: usize = 0x080;
+const GICD_ISENABLER: usize = 0x100;
+const GICD_IPRIORITYR: usize = 0x400;
+const GICD_ITARGETSR: usize = 0x800;
+const GICD_IROUTER: usize = 0x6000;
+/// GICD_PIDR2 of a GICv2, whose distributor is 4 KiB. A GICv3 has nothing there.
+const GICV2_PIDR2: usize = 0xFE8;
+
+const GICC_CTLR: usize = 0x00;
+const GICC_PMR: usize = 0x04;
+const GICC_IAR: usize = 0x0C;
+const GICC_EOIR: usize = 0x10;
+
+const GICR_TYPER: usize = 0x0008;
+const GICR_WAKER: usize = 0x0014;
+/// The frame of the private interrupts follows the frame of the redistributor.
+const SGI_FRAME: usize = 0x1_0000;
+/// Two frames of 64 KiB per core; GICv4 has four.
+const GICR_STRIDE: u64 = 0x2_0000;
+const GICR_STRIDE_V4: u64 = 0x4_0000;
+
+/// The controller, ready to use.
+#[derive(Clone, Copy)]
+pub enum Gic {
+    /// GICv2.
+    V2 {
+        /// GICD.
+        distributor: Registers,
+        /// GICC.
+        cpu_interface: Registers,
+    },
+    /// GICv3.
+    V3 {
+        /// GICD.
+        distributor: Registers,
+        /// The SGI and PPI frame of this core's redistributor.
+        private: Registers,
+    },
+}
+
+/// What a board description says, with a GIC that is not described looked up in the
+/// distributor of the `virt` board (GICD_PIDR2.ArchRev).
+///
+/// # Safety
+///
+/// For `GicBoard::Probe` the distributor of the `virt` board is mapped as device memory.
+pub unsafe fn probe(gic: GicBoard) -> GicBoard {
+    if gic != GicBoard::Probe {
+        return gic;
+    }
+    // SAFETY: by the promise of the caller.
+    let distributor = unsafe { Registers::new(board::VIRT_GICD) };
+    match distributor.read(GICV2_PIDR2) >> 4 & 0xF {
+        1 | 2 => GicBoard::V2 {
+            distributor: board::VIRT_GICD,
+            cpu_interface: board::VIRT_GICC,
+        },
+        _ => GicBoard::V3 {
+            distributor: board::VIRT_GICD,
+            redistributors: board::VIRT_GICR,
+            redistributors_size: board::VIRT_GICR_SIZE,
+        },
+    }
+}
+
+impl Gic {
+    /// Starts the controller: nothing enabled, every priority let in.
+    ///
+    /// Returns nothing when no redistributor is this core's.
+    ///
+    /// # Safety
+    ///
+    /// The addresses in `gic` are those of the interrupt controller, mapped as device memory.
+    pub unsafe fn start(gic: GicBoard) -> Option<Self> {
+        match gic {
+            GicBoard::V2 {
+                distributor,
+                cpu_interface,
+            } => {
+                // SAFETY: by the promise of the caller.
+                let (distributor, cpu_interface) =
+                    unsafe { (Registers::new(distributor), Registers::new(cpu_interface)) };
+                distributor.write(GICD_CTLR, 1);
+                cpu_interface.write(GICC_PMR, 0xFF);
+                cpu_interface.write(GICC_CTLR, 1);
+                Some(Self::V2 {
+                    distributor,
+                    cpu_interface,
+                })
+            }
+            GicBoard::V3 {
+                distributor,
+                redistributors,
+                redistributors_size,
+            } => {
+                // SAFETY: by the promise of the caller.
+                let distributor = unsafe { Registers::new(distributor) };
+                // ARE and the enable bit of non-secure group 1, seen from a machine with one
+                // security state or two.
+                distributor.write(GICD_CTLR, 0x12);
+                // SAFETY: as above.
+                let own = unsafe { own_redistributor(redistributors, redistributors_size)? };
+                // SAFETY: as above.
+                let control = unsafe { Registers::new(own) };
+                wake(control);
+                // SAFETY: as above; the second frame of the same redistributor.
+                let private = unsafe { Registers::new(Address(own.0 + SGI_FRAME as u64)) };
+                icc::enable();
+                Some(Self::V3 {
+                    distributor,
+                    private,
+                })
+            }
+            GicBoard::Probe => None,
+        }
+    }
+
+    /// Lets an interrupt in, at a priority (0 is the highest), on this core.
+    pub fn enable(&self, interrupt: IntId, priority: u8) {
+        let number = interrupt.0 as usize;
+        let (word, bit) = (number / 32 * 4, 1 << (number % 32));
+        let registers = match *self {
+            Self::V3 { private, .. } if number < 32 => private,
+            Self::V2 { distributor, .. } | Self::V3 { distributor, .. } => distributor,
+        };
+        registers.write8(GICD_IPRIORITYR + number, priority);
+        match *self {
+            Self::V2 { distributor, .. } if number >= 32 => {
+                // The first core: what GICD_ITARGETSR0 reads as for its own interrupts.
+                let own = distributor.read(GICD_ITARGETSR) as u8;
+                distributor.write8(GICD_ITARGETSR + number, own.max(1));
+            }
+            Self::V2 { .. } => {}
+            Self::V3 { distributor, .. } => {
+                let group = registers.read(GICD_IGROUPR + word);
+                registers.write(GICD_IGROUPR + word, group | bit);
+                if number >= 32 {
+                    let affinity = arch::affinity();
+                    let router = GICD_IROUTER + number * 8;
+                    distributor.write(router, affinity & 0x00FF_FFFF);
+                    distributor.write(router + 4, affinity >> 24);
+                }
+            }
+        }
+        registers.write(GICD_ISENABLER + word, bit);
+    }
+
+    /// Takes the pending interrupt; the word to hand back to [`Gic::end`]. Its low bits are
+    /// the number, 1020 and above for none.
+    #[inline]
+    pub fn acknowledge(&self) -> u32 {
+        match *self {
+            Self::V2 { cpu_interface, .. } => cpu_interface.read(GICC_IAR),
+            Self::V3 { .. } => icc::acknowledge(),
+        }
+    }
+
+    /// Ends an interrupt: priority drop and deactivation.
+    #[inline]
+    pub fn end(&self, word: u32) {
+        match *self {
+            Self::V2 { cpu_interface, .. } => cpu_interface.write(GICC_EOIR, word),
+            Self::V3 { .. } => icc::end(word),
+        }
+    }
+
+    /// 2 or 3.
+    pub fn version(&self) -> u64 {
+        match self {
+            Self::V2 { .. } => 2,
+            Self::V3 { .. } => 3,
+        }
+    }
+}
+
+/// The redistributor whose GICR_TYPER has this core's affinity.
+///
+/// # Safety
+///
+/// `size` bytes at `first` are redistributors, mapped as device memory.
+unsafe fn own_redistributor(first: Address, size: u64) -> Option<Address> {
+    let mut address = first.0;
+    while address < first.0.checked_add(size)? {
+        // SAFETY: by the promise of the caller.
+        let typer = unsafe { Registers::new(Address(address)) }.read64(GICR_TYPER);
+        if (typer >> 32) as u32 == arch::affinity() {
+            return Some(Address(address));
+        }
+        let (last, virtual_lpis) = (typer & 1 << 4 != 0, typer & 1 << 1 != 0);
+        if last {
+            return None;
+        }
+        address += if virtual_lpis {
+            GICR_STRIDE_V4
+        } else {
+            GICR_STRIDE
+        };
+    }
+    None
+}
+
+/// Tells a redistributor that its core is awake (ProcessorSleep, ChildrenAsleep).
+fn wake(redistributor: Registers) {
+    let waker = redistributor.read(GICR_WAKER);
+    redistributor.write(GICR_WAKER, waker & !(1 << 1));
+    for _ in 0..1_000_000 {
+        if redistributor.read(GICR_WAKER) & 1 << 2 == 0 {
+            break;
+        }
+    }
+}

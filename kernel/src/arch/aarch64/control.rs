@@ -1,0 +1,191 @@
+//! EL2's own controls: what a guest traps on, and where its memory is.
+//!
+//! They are written when a core starts and then only where the next context's differ
+//! ([`Controls`] remembers what the processor holds).
+
+use super::{cpu, mrs, msr, vectors};
+use arm_sysregs::el2::registers::{CnthctlEl2, CptrEl2, HcrEl2, MdcrEl2};
+
+/// HCR_EL2 of every guest: stage 2 on; interrupts and SErrors to EL2; EL1 is AArch64; SMC, identification
+/// registers, auxiliary control and implementation-defined registers trap; invalidation by set and way also cleans.
+const GUEST: HcrEl2 = HcrEl2::VM
+    .union(HcrEl2::SWIO)
+    .union(HcrEl2::FMO)
+    .union(HcrEl2::IMO)
+    .union(HcrEl2::AMO)
+    .union(HcrEl2::RW)
+    .union(HcrEl2::TSC)
+    .union(HcrEl2::TID3)
+    .union(HcrEl2::TACR)
+    .union(HcrEl2::TIDCP);
+
+/// What the processor's EL2 controls hold now.
+#[derive(Debug, Default)]
+pub struct Controls {
+    hcr: u64,
+    vttbr: u64,
+    vmpidr: u64,
+    cptr: u64,
+}
+
+impl Controls {
+    /// Sets the controls that are the same for every context, once on each core.
+    ///
+    /// # Safety
+    ///
+    /// The vectors and a stack for them must be in place; no guest may have run yet.
+    pub unsafe fn start(&mut self, vtcr: u64) {
+        let counters = (mrs!("id_aa64dfr0_el1") >> 8) & 15;
+        let counters = if counters == 0 || counters == 15 {
+            0
+        } else {
+            // SAFETY: the PMU exists, so PMCR_EL0 does; reading it has no effect.
+            mrs!("pmcr_el0") >> 11 & 31
+        };
+        let debug = MdcrEl2::TDA | MdcrEl2::TDOSA | MdcrEl2::TDRA | MdcrEl2::TPM | MdcrEl2::TPMCR;
+        // EL1 may read the physical counter; its physical timer traps (E2H = 0: EL1PCTEN is bit 0, EL1PCEN bit 1).
+        let timers = CnthctlEl2::EL0PCTEN;
+        self.cptr = (CptrEl2::RES1 | CptrEl2::TFP).bits();
+        // SAFETY: as the caller vouches; every value keeps guests at EL1 and EL0 behind stage 2.
+        unsafe {
+            msr!("vbar_el2", vectors::base());
+            msr!("vtcr_el2", vtcr);
+            msr!("mdcr_el2", debug.bits() | counters);
+            msr!("cnthctl_el2", timers.bits());
+            msr!("cntvoff_el2", 0u64);
+            msr!("hstr_el2", 0u64);
+            msr!("cptr_el2", self.cptr);
+            msr!("vpidr_el2", cpu::midr());
+            msr!("cntv_ctl_el0", 0u64);
+            msr!("cntp_ctl_el0", 0u64);
+            msr!("cnthp_ctl_el2", 0u64);
+        }
+        self.hcr = mrs!("hcr_el2");
+        self.vttbr = mrs!("vttbr_el2");
+        self.vmpidr = mrs!("vmpidr_el2");
+        cpu::isb();
+    }
+
+    /// Makes a guest's address space, affinity and traps the processor's. Takes effect at the exception return.
+    ///
+    /// # Safety
+    ///
+    /// `vttbr` must be that of the context whose registers are being loaded.
+    #[inline]
+    pub unsafe fn guest(&mut self, vttbr: u64, vmpidr: u64, trap_wait: bool) {
+        let hcr = if trap_wait {
+            GUEST | HcrEl2::TWI
+        } else {
+            GUEST
+        }
+        .bits();
+        // SAFETY: as the caller vouches; each is written only when it differs.
+        unsafe {
+            if self.hcr != hcr {
+                self.hcr = hcr;
+                msr!("hcr_el2", hcr);
+            }
+            if self.vttbr != vttbr {
+                self.vttbr = vttbr;
+                msr!("vttbr_el2", vttbr);
+            }
+            if self.vmpidr != vmpidr {
+                self.vmpidr = vmpidr;
+                msr!("vmpidr_el2", vmpidr);
+            }
+        }
+    }
+
+    /// Lets the loaded context use FP, or traps its next use.
+    #[inline]
+    pub fn allow_fp(&mut self, allow: bool) {
+        let trap = CptrEl2::TFP.bits();
+        let cptr = if allow { self.cptr & !trap } else { self.cptr | trap };
+        if self.cptr != cptr {
+            self.cptr = cptr;
+            // SAFETY: only decides whether FP traps; the kernel itself uses none.
+            unsafe { msr!("cptr_el2", cptr) }
+            cpu::isb();
+        }
+    }
+}
+
+/// Width of physical addresses in bits, at most 48.
+#[must_use]
+pub fn physical_bits() -> u8 {
+    match mrs!("id_aa64mmfr0_el1") & 15 {
+        0 => 32,
+        1 => 36,
+        2 => 40,
+        3 => 42,
+        4 => 44,
+        _ => 48,
+    }
+}
+
+/// ID_AA64MMFR0_EL1.PARange, at most 5 (48 bits).
+#[must_use]
+pub fn physical_range() -> u8 {
+    (mrs!("id_aa64mmfr0_el1") & 15).min(5) as u8
+}
+
+/// Forgets every translation of every guest on this core, once when it starts: what a TLB holds out of reset is unknown.
+pub fn forget_all_guest_translations() {
+    // SAFETY: as above.
+    unsafe {
+        core::arch::asm!(
+            "dsb nshst", "tlbi alle1", "dsb nsh", "isb",
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
+/// Runs `f` while another guest's address space is the one that TLB maintenance applies to.
+///
+/// # Safety
+///
+/// No guest runs on this core meanwhile, and `vttbr` is a valid VTTBR_EL2.
+pub unsafe fn with_space(vttbr: u64, f: impl FnOnce()) {
+    let before = mrs!("vttbr_el2");
+    // SAFETY: EL2 does not translate by VTTBR_EL2; it is put back before any guest runs.
+    unsafe {
+        msr!("vttbr_el2", vttbr);
+        cpu::isb();
+        f();
+        msr!("vttbr_el2", before);
+        cpu::isb();
+    }
+}
+
+/// ID_AA64*_EL1 values of this core, by CRm and op2 of S3_0_C0_Cx_y; zero for those not listed.
+#[must_use]
+pub fn identification(crm: u8, op2: u8) -> u64 {
+    match (crm, op2) {
+        (4, 0) => mrs!("id_aa64pfr0_el1"),
+        (4, 1) => mrs!("id_aa64pfr1_el1"),
+        (5, 0) => mrs!("id_aa64dfr0_el1"),
+        (6, 0) => mrs!("id_aa64isar0_el1"),
+        (6, 1) => mrs!("id_aa64isar1_el1"),
+        (7, 0) => mrs!("id_aa64mmfr0_el1"),
+        (7, 1) => mrs!("id_aa64mmfr1_el1"),
+        (7, 2) => mrs!("s3_0_c0_c7_2"),
+        (1, 0) => mrs!("id_pfr0_el1"),
+        (1, 1) => mrs!("id_pfr1_el1"),
+        (1, 2) => mrs!("id_dfr0_el1"),
+        (1, 4) => mrs!("id_mmfr0_el1"),
+        (1, 5) => mrs!("id_mmfr1_el1"),
+        (1, 6) => mrs!("id_mmfr2_el1"),
+        (1, 7) => mrs!("id_mmfr3_el1"),
+        (2, 0) => mrs!("id_isar0_el1"),
+        (2, 1) => mrs!("id_isar1_el1"),
+        (2, 2) => mrs!("id_isar2_el1"),
+        (2, 3) => mrs!("id_isar3_el1"),
+        (2, 4) => mrs!("id_isar4_el1"),
+        (2, 5) => mrs!("id_isar5_el1"),
+        (2, 6) => mrs!("id_mmfr4_el1"),
+        (3, 0) => mrs!("mvfr0_el1"),
+        (3, 1) => mrs!("mvfr1_el1"),
+        (3, 2) => mrs!("mvfr2_el1"),
+        _ => 0,
+    }
+}

@@ -1,0 +1,123 @@
+//! The core as a whole: identity, waiting, pending interrupts, barriers.
+
+use super::{mrs, msr};
+use core::arch::asm;
+
+/// The exception level of this code: 1, 2 or 3.
+#[must_use]
+pub fn exception_level() -> u64 {
+    mrs!("CurrentEL") >> 2 & 3
+}
+
+/// Affinity of this core, MPIDR_EL1 without the U, MT and RES1 bits.
+#[must_use]
+pub fn affinity() -> u64 {
+    mrs!("mpidr_el1") & 0xff_00ff_ffff
+}
+
+/// MIDR_EL1: which core this is.
+#[must_use]
+pub fn midr() -> u64 {
+    mrs!("midr_el1")
+}
+
+/// Whether an interrupt or SError waits for EL2 (ISR_EL1). EL2 runs masked and asks here between steps.
+#[inline(always)]
+#[must_use]
+pub fn interrupt_pending() -> bool {
+    mrs!("isr_el1") != 0
+}
+
+/// Waits for an interrupt; returns at once if one is pending, masked or not.
+pub fn wait_for_interrupt() {
+    // SAFETY: waiting has no effect on memory; the barrier makes earlier writes visible first.
+    unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) }
+}
+
+/// Waits for an event; for spin loops.
+#[inline(always)]
+pub fn wait_for_event() {
+    // SAFETY: waiting has no effect on memory.
+    unsafe { asm!("wfe", options(nomem, nostack, preserves_flags)) }
+}
+
+/// Wakes cores that wait for an event, after making earlier writes visible to them.
+pub fn send_event() {
+    // SAFETY: a barrier and a hint.
+    unsafe { asm!("dsb ishst", "sev", options(nostack, preserves_flags)) }
+}
+
+/// Synchronises the context: earlier system-register writes take effect now.
+#[inline(always)]
+pub fn isb() {
+    // SAFETY: a barrier.
+    unsafe { asm!("isb", options(nostack, preserves_flags)) }
+}
+
+/// Orders everything before against everything after, for the whole system.
+pub fn dsb() {
+    // SAFETY: a barrier.
+    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) }
+}
+
+/// The pointer this core keeps for itself (TPIDR_EL2).
+#[inline(always)]
+#[must_use]
+pub fn own_pointer() -> usize {
+    mrs!("tpidr_el2") as usize
+}
+
+/// Sets the pointer this core keeps for itself.
+pub fn set_own_pointer(value: usize) {
+    // SAFETY: TPIDR_EL2 is free for software and affects nothing by itself.
+    unsafe { msr!("tpidr_el2", value as u64) }
+}
+
+/// Stops this core for ever.
+pub fn halt() -> ! {
+    loop {
+        wait_for_event();
+    }
+}
+
+/// The program counter of the guest that was interrupted (ELR_EL2).
+#[inline(always)]
+#[must_use]
+pub fn guest_pc() -> u64 {
+    mrs!("elr_el2")
+}
+
+/// Changes the program counter of the guest that was interrupted.
+#[inline(always)]
+pub fn set_guest_pc(value: u64) {
+    // SAFETY: ELR_EL2 is only used by the return to a guest, which may run at any of its addresses.
+    unsafe { msr!("elr_el2", value) }
+}
+
+/// The processor state of the guest that was interrupted (SPSR_EL2).
+#[must_use]
+pub fn guest_state() -> u64 {
+    mrs!("spsr_el2")
+}
+
+/// Changes the processor state of the guest that was interrupted.
+///
+/// # Safety
+///
+/// `value` must select EL1 or EL0: it is where the exception return goes.
+pub unsafe fn set_guest_state(value: u64) {
+    // SAFETY: the caller vouches for the level.
+    unsafe { msr!("spsr_el2", value) }
+}
+
+/// FAR_EL2: the virtual address of the last abort.
+#[must_use]
+pub fn fault_address() -> u64 {
+    mrs!("far_el2")
+}
+
+/// HPFAR_EL2 as a guest-physical page address.
+#[must_use]
+pub fn fault_page() -> u64 {
+    (mrs!("hpfar_el2") & 0xfff_ffff_fff0) << 8
+}

@@ -1,0 +1,193 @@
+//! The physical interrupt controller, whichever version, and its virtual interface for guests.
+//!
+//! One `Gic` per core. The physical side runs with EOI mode 1: EL2 drops the priority of an
+//! interrupt when it has been looked at, and deactivates it itself or leaves that to the guest's
+//! own EOI through a list register with the hardware link.
+
+use super::{gicv2, gicv3};
+use vgic::{CpuInterface, Groups, IntId, ListRegister, Maintenance};
+
+/// An interrupt that was acknowledged. On GICv2 it also names the sender of an SGI.
+#[derive(Clone, Copy, Debug)]
+pub struct Acknowledged(pub u32);
+
+impl Acknowledged {
+    /// The interrupt number.
+    #[inline(always)]
+    #[must_use]
+    pub fn intid(self) -> u32 {
+        self.0 & 0xff_ffff
+    }
+}
+
+/// The software-generated interrupt by which one core makes another look at its requests.
+pub const KICK: u32 = 0;
+
+/// A core's interrupt controller.
+#[derive(Debug)]
+pub enum Gic {
+    /// GICv2 with the virtualization extensions.
+    V2(gicv2::Core),
+    /// GICv3 by system registers.
+    V3(gicv3::Core),
+}
+
+/// How one core names another to its interrupt controller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Target(pub u64);
+
+/// What of the virtual interface belongs to a vCPU besides its list registers.
+#[derive(Clone, Debug, Default)]
+pub struct VirtualState {
+    /// ICH_VMCR_EL2 or GICH_VMCR: mask, binary points, enables.
+    pub vmcr: u32,
+    /// Active priorities of group 0 (GICv2: of both).
+    pub ap0: [u32; 4],
+    /// Active priorities of group 1.
+    pub ap1: [u32; 4],
+}
+
+macro_rules! either {
+    ($self:ident, $core:ident => $do:expr) => {
+        match $self {
+            Self::V2($core) => $do,
+            Self::V3($core) => $do,
+        }
+    };
+}
+
+impl Gic {
+    /// Acknowledges the most urgent pending interrupt, if there is one.
+    #[inline(always)]
+    pub fn acknowledge(&mut self) -> Option<Acknowledged> {
+        let raw = either!(self, core => core.acknowledge());
+        // 1020 to 1023 are special: nothing pending for this group.
+        (raw & 0x3ff < 1020 || raw >= 8192).then_some(Acknowledged(raw))
+    }
+
+    /// Drops the priority: other interrupts can come; this one stays active.
+    #[inline(always)]
+    pub fn drop_priority(&mut self, interrupt: Acknowledged) {
+        either!(self, core => core.end(interrupt.0));
+    }
+
+    /// Ends an interrupt that stays in the kernel.
+    #[inline(always)]
+    pub fn complete(&mut self, interrupt: Acknowledged) {
+        either!(self, core => { core.end(interrupt.0); core.deactivate(interrupt.0) });
+    }
+
+    /// Enables an interrupt; one of the first 32 on this core only.
+    pub fn enable(&mut self, intid: u32) {
+        either!(self, core => core.enable(intid));
+    }
+
+    /// Disables an interrupt; one of the first 32 on this core only.
+    pub fn disable(&mut self, intid: u32) {
+        either!(self, core => core.disable(intid));
+    }
+
+    /// Makes one of this core's first 32 interrupts active or not without its being acknowledged.
+    #[inline(always)]
+    pub fn set_active(&mut self, intid: u32, active: bool) {
+        either!(self, core => core.set_active(intid, active));
+    }
+
+    /// Routes a shared interrupt to this core.
+    pub fn route_here(&mut self, intid: u32) {
+        either!(self, core => core.route_here(intid));
+    }
+
+    /// Sends [`KICK`] to another core.
+    pub fn kick(&mut self, target: Target) {
+        either!(self, core => core.kick(target));
+    }
+
+    /// How other cores name this one.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        either!(self, core => core.target())
+    }
+
+    /// Turns the virtual interface on or off.
+    pub fn enable_virtual(&mut self, on: bool) {
+        either!(self, core => core.enable_virtual(on));
+    }
+
+    /// Takes the loaded vCPU's state out of the virtual interface.
+    pub fn save_virtual(&mut self, state: &mut VirtualState) {
+        either!(self, core => core.save_virtual(state));
+    }
+
+    /// Puts a vCPU's state into the virtual interface.
+    pub fn load_virtual(&mut self, state: &VirtualState) {
+        either!(self, core => core.load_virtual(state));
+    }
+
+    /// The loaded vCPU's priority mask - the lower of its PMR and its running priority - and its enabled groups.
+    #[must_use]
+    pub fn virtual_mask(&self) -> (u8, Groups) {
+        match self {
+            Self::V2(core) => core.virtual_mask(),
+            Self::V3(core) => core.virtual_mask(),
+        }
+    }
+
+    /// Zeroes every list register: the vCPU in them is gone.
+    pub fn clear_list_registers(&mut self) {
+        for i in 0..self.list_registers() {
+            self.write(i, ListRegister::default());
+        }
+        self.clear_eoi_count();
+        self.set_maintenance(Maintenance::default());
+    }
+}
+
+impl CpuInterface for Gic {
+    #[inline(always)]
+    fn list_registers(&self) -> usize {
+        either!(self, core => core.list_registers)
+    }
+    #[inline(always)]
+    fn read(&self, index: usize) -> ListRegister {
+        either!(self, core => core.read(index))
+    }
+    #[inline(always)]
+    fn write(&mut self, index: usize, value: ListRegister) {
+        either!(self, core => core.write(index, value));
+    }
+    #[inline(always)]
+    fn empty(&self) -> u32 {
+        either!(self, core => core.empty())
+    }
+    #[inline(always)]
+    fn ended(&self) -> u32 {
+        either!(self, core => core.ended())
+    }
+    #[inline(always)]
+    fn eoi_count(&self) -> u32 {
+        either!(self, core => core.eoi_count())
+    }
+    fn clear_eoi_count(&mut self) {
+        either!(self, core => core.clear_eoi_count());
+    }
+    fn set_maintenance(&mut self, maintenance: Maintenance) {
+        either!(self, core => core.set_maintenance(maintenance));
+    }
+    fn deactivate_physical(&mut self, pintid: IntId) {
+        either!(self, core => core.deactivate(u32::from(pintid.get())));
+    }
+}
+
+/// The mask that PMR and the active priorities (one bit for each of 32 levels) make.
+#[must_use]
+pub fn mask(pmr: u8, active: u32) -> u8 {
+    if active == 0 {
+        pmr
+    } else {
+        pmr.min((active.trailing_zeros() as u8) << 3)
+    }
+}
+
+/// Priority of every physical interrupt: one level, so none preempts another inside EL2.
+pub const PRIORITY: u32 = 0xa0a0_a0a0;

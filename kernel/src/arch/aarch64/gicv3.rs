@@ -1,0 +1,308 @@
+//! GICv3 (IHI 0069): distributor, redistributor, and the system registers of both interfaces.
+
+use super::gic::{self, Target, VirtualState};
+use super::mmio::Mmio;
+use super::{cpu, mrs, msr};
+use vgic::{Groups, ListRegister, Maintenance};
+
+const GICD_CTLR: usize = 0;
+const GICD_TYPER: usize = 4;
+const IGROUPR: usize = 0x80;
+const ISENABLER: usize = 0x100;
+const ICENABLER: usize = 0x180;
+const ICPENDR: usize = 0x280;
+const ISACTIVER: usize = 0x300;
+const ICACTIVER: usize = 0x380;
+const IPRIORITYR: usize = 0x400;
+const GICD_IROUTER: usize = 0x6000;
+const GICR_TYPER: usize = 8;
+const GICR_WAKER: usize = 0x14;
+/// The SGI and PPI registers lie in the second 64 KiB of a redistributor.
+const SGI_FRAME: usize = 0x1_0000;
+/// Register write pending.
+const RWP: u32 = 1 << 31;
+
+/// ICH_HCR_EL2 bits.
+const EN: u64 = 1;
+const LRENPIE: u64 = 1 << 2;
+const NPIE: u64 = 1 << 3;
+const TDIR: u64 = 1 << 14;
+const EOI_COUNT: u64 = 31 << 27;
+
+/// One core's GICv3.
+#[derive(Debug)]
+pub struct Core {
+    distributor: Mmio,
+    redistributor: Mmio,
+    affinity: u64,
+    pub(super) list_registers: usize,
+    active_words: usize,
+    can_trap_dir: bool,
+    /// Which of SGIs and PPIs this core has enabled; the redistributor is not read back.
+    hcr: u64,
+}
+
+/// Sets up the distributor, once, on the boot core: everything off, in group 1, to be routed by who wants it.
+pub fn start_distributor(distributor: Mmio) {
+    let wait = || while distributor.read32(GICD_CTLR) & RWP != 0 {};
+    distributor.write32(GICD_CTLR, 0);
+    wait();
+    let words = (distributor.read32(GICD_TYPER) as usize & 31) + 1;
+    for word in 1..words {
+        distributor.write32(ICENABLER + 4 * word, !0);
+        distributor.write32(ICPENDR + 4 * word, !0);
+        distributor.write32(ICACTIVER + 4 * word, !0);
+        distributor.write32(IGROUPR + 4 * word, !0);
+        for i in 0..8 {
+            distributor.write32(IPRIORITYR + 32 * word + 4 * i, gic::PRIORITY);
+        }
+    }
+    wait();
+    // Affinity routing, group 1; the second enable bit is for a distributor with one security state.
+    distributor.write32(GICD_CTLR, 1 << 4);
+    wait();
+    distributor.write32(GICD_CTLR, 1 << 4 | 1 << 1 | 1);
+    wait();
+}
+
+impl Core {
+    /// Sets up this core's redistributor and interfaces. `None` if `redistributors` holds none for this core.
+    #[must_use]
+    pub fn start(distributor: Mmio, redistributors: &[Mmio]) -> Option<Self> {
+        let affinity = cpu::affinity();
+        let redistributor = redistributors.iter().find_map(|&r| find(r, affinity))?;
+        let waker = redistributor.read32(GICR_WAKER);
+        redistributor.write32(GICR_WAKER, waker & !2);
+        while redistributor.read32(GICR_WAKER) & 4 != 0 {}
+        let sgi = redistributor.part(SGI_FRAME, 0x1_0000);
+        sgi.write32(ICENABLER, !0);
+        sgi.write32(ICPENDR, !0);
+        sgi.write32(ICACTIVER, !0);
+        sgi.write32(IGROUPR, !0);
+        for i in 0..8 {
+            sgi.write32(IPRIORITYR + 4 * i, gic::PRIORITY);
+        }
+        // SAFETY: gives EL2 the system-register interface, lets EL1 use it (its accesses are then virtual), EOI mode 1.
+        unsafe {
+            msr!("s3_4_c12_c9_5", 0xfu64); // ICC_SRE_EL2: SRE, no bypass, Enable
+            cpu::isb();
+            msr!("s3_0_c4_c6_0", 0xffu64); // ICC_PMR_EL1
+            msr!("s3_0_c12_c12_3", 0u64); // ICC_BPR1_EL1
+            msr!("s3_0_c12_c12_4", 2u64); // ICC_CTLR_EL1: EOImode
+            msr!("s3_0_c12_c12_7", 1u64); // ICC_IGRPEN1_EL1
+            msr!("s3_4_c12_c11_0", 0u64); // ICH_HCR_EL2
+            cpu::isb();
+        }
+        let vtr = mrs!("s3_4_c12_c11_1"); // ICH_VTR_EL2
+        let mut core = Self {
+            distributor,
+            redistributor: sgi,
+            affinity,
+            list_registers: (vtr as usize & 15) + 1,
+            active_words: 1 << ((vtr >> 26 & 7).clamp(4, 6) - 4),
+            can_trap_dir: vtr >> 19 & 1 != 0,
+            hcr: 0,
+        };
+        let none = VirtualState::default();
+        core.load_virtual(&none);
+        Some(core)
+    }
+
+    #[inline(always)]
+    pub(super) fn acknowledge(&self) -> u32 {
+        let intid: u64;
+        // SAFETY: acknowledging is the purpose; it changes only the interrupt's state.
+        unsafe { core::arch::asm!("mrs {}, s3_0_c12_c12_0", out(reg) intid, options(nostack, preserves_flags)) }
+        intid as u32
+    }
+
+    #[inline(always)]
+    pub(super) fn end(&self, intid: u32) {
+        // SAFETY: ICC_EOIR1_EL1 with EOI mode 1 drops the priority only.
+        unsafe { msr!("s3_0_c12_c12_1", u64::from(intid)) }
+    }
+
+    #[inline(always)]
+    pub(super) fn deactivate(&self, intid: u32) {
+        // SAFETY: ICC_DIR_EL1 ends an active interrupt.
+        unsafe { msr!("s3_0_c12_c11_1", u64::from(intid)) }
+    }
+
+    fn frame(&self, intid: u32) -> Mmio {
+        if intid < 32 { self.redistributor } else { self.distributor }
+    }
+
+    pub(super) fn enable(&self, intid: u32) {
+        self.frame(intid).write32(ISENABLER + 4 * (intid as usize / 32), 1 << (intid % 32));
+    }
+
+    pub(super) fn disable(&self, intid: u32) {
+        self.frame(intid).write32(ICENABLER + 4 * (intid as usize / 32), 1 << (intid % 32));
+    }
+
+    #[inline(always)]
+    pub(super) fn set_active(&self, intid: u32, active: bool) {
+        let register = if active { ISACTIVER } else { ICACTIVER };
+        self.redistributor.write32(register, 1 << (intid % 32));
+    }
+
+    pub(super) fn route_here(&self, intid: u32) {
+        self.distributor.write64(GICD_IROUTER + 8 * intid as usize, self.affinity);
+    }
+
+    pub(super) fn kick(&self, target: Target) {
+        let a = target.0;
+        let aff0 = a & 0xff;
+        let value = (a >> 32 & 0xff) << 48 | (aff0 >> 4) << 44 | (a >> 16 & 0xff) << 32
+            | u64::from(gic::KICK) << 24 | (a >> 8 & 0xff) << 16 | 1 << (aff0 & 15);
+        // SAFETY: ICC_SGI1R_EL1 sends an interrupt to a core of this kernel; the barrier publishes the request before it.
+        unsafe {
+            core::arch::asm!("dsb ishst", "msr s3_0_c12_c11_5, {}", "isb", in(reg) value, options(nostack, preserves_flags));
+        }
+    }
+
+    pub(super) fn target(&self) -> Target {
+        Target(self.affinity)
+    }
+
+    fn write_hcr(&mut self, hcr: u64) {
+        if self.hcr != hcr {
+            self.hcr = hcr;
+            // SAFETY: ICH_HCR_EL2 governs only the virtual interface. EOIcount is written as it is kept: zero.
+            unsafe { msr!("s3_4_c12_c11_0", hcr) }
+        }
+    }
+
+    pub(super) fn enable_virtual(&mut self, on: bool) {
+        self.write_hcr(if on { self.hcr | EN } else { self.hcr & !EN });
+    }
+
+    pub(super) fn set_maintenance(&mut self, m: Maintenance) {
+        let mut hcr = self.hcr & EN;
+        if m.no_pending {
+            hcr |= NPIE;
+        }
+        if m.not_present {
+            hcr |= LRENPIE;
+        }
+        if m.trap_dir && self.can_trap_dir {
+            hcr |= TDIR;
+        }
+        self.write_hcr(hcr);
+    }
+
+    #[inline(always)]
+    pub(super) fn empty(&self) -> u32 {
+        mrs!("s3_4_c12_c11_5") as u32 // ICH_ELRSR_EL2
+    }
+
+    #[inline(always)]
+    pub(super) fn ended(&self) -> u32 {
+        mrs!("s3_4_c12_c11_3") as u32 // ICH_EISR_EL2
+    }
+
+    #[inline(always)]
+    pub(super) fn eoi_count(&self) -> u32 {
+        (mrs!("s3_4_c12_c11_0") & EOI_COUNT) as u32 >> 27
+    }
+
+    pub(super) fn clear_eoi_count(&mut self) {
+        // SAFETY: as for `write_hcr`.
+        unsafe { msr!("s3_4_c12_c11_0", self.hcr) }
+    }
+
+    #[inline(always)]
+    pub(super) fn read(&self, index: usize) -> ListRegister {
+        macro_rules! at {
+            ($($n:literal => $name:literal),*) => {
+                match index { $($n => mrs!($name),)* _ => 0 }
+            };
+        }
+        ListRegister::from_v3(at!(
+            0 => "s3_4_c12_c12_0", 1 => "s3_4_c12_c12_1", 2 => "s3_4_c12_c12_2", 3 => "s3_4_c12_c12_3",
+            4 => "s3_4_c12_c12_4", 5 => "s3_4_c12_c12_5", 6 => "s3_4_c12_c12_6", 7 => "s3_4_c12_c12_7",
+            8 => "s3_4_c12_c13_0", 9 => "s3_4_c12_c13_1", 10 => "s3_4_c12_c13_2", 11 => "s3_4_c12_c13_3",
+            12 => "s3_4_c12_c13_4", 13 => "s3_4_c12_c13_5", 14 => "s3_4_c12_c13_6", 15 => "s3_4_c12_c13_7"
+        ))
+    }
+
+    #[inline(always)]
+    pub(super) fn write(&self, index: usize, value: ListRegister) {
+        macro_rules! at {
+            ($($n:literal => $name:literal),*) => {
+                match index {
+                    // SAFETY: a list register only offers the loaded guest an interrupt; it exists, as ICH_VTR_EL2 said.
+                    $($n => unsafe { msr!($name, value.to_v3()) },)*
+                    _ => {}
+                }
+            };
+        }
+        at!(
+            0 => "s3_4_c12_c12_0", 1 => "s3_4_c12_c12_1", 2 => "s3_4_c12_c12_2", 3 => "s3_4_c12_c12_3",
+            4 => "s3_4_c12_c12_4", 5 => "s3_4_c12_c12_5", 6 => "s3_4_c12_c12_6", 7 => "s3_4_c12_c12_7",
+            8 => "s3_4_c12_c13_0", 9 => "s3_4_c12_c13_1", 10 => "s3_4_c12_c13_2", 11 => "s3_4_c12_c13_3",
+            12 => "s3_4_c12_c13_4", 13 => "s3_4_c12_c13_5", 14 => "s3_4_c12_c13_6", 15 => "s3_4_c12_c13_7"
+        );
+    }
+
+    pub(super) fn save_virtual(&mut self, state: &mut VirtualState) {
+        state.vmcr = mrs!("s3_4_c12_c11_7") as u32;
+        state.ap0[0] = mrs!("s3_4_c12_c8_0") as u32;
+        state.ap1[0] = mrs!("s3_4_c12_c9_0") as u32;
+        if self.active_words > 1 {
+            state.ap0[1] = mrs!("s3_4_c12_c8_1") as u32;
+            state.ap1[1] = mrs!("s3_4_c12_c9_1") as u32;
+        }
+        if self.active_words > 2 {
+            state.ap0[2] = mrs!("s3_4_c12_c8_2") as u32;
+            state.ap0[3] = mrs!("s3_4_c12_c8_3") as u32;
+            state.ap1[2] = mrs!("s3_4_c12_c9_2") as u32;
+            state.ap1[3] = mrs!("s3_4_c12_c9_3") as u32;
+        }
+    }
+
+    pub(super) fn load_virtual(&mut self, state: &VirtualState) {
+        // SAFETY: these registers govern only the loaded guest's virtual interface; those written exist.
+        unsafe {
+            msr!("s3_4_c12_c11_7", u64::from(state.vmcr));
+            msr!("s3_4_c12_c8_0", u64::from(state.ap0[0]));
+            msr!("s3_4_c12_c9_0", u64::from(state.ap1[0]));
+            if self.active_words > 1 {
+                msr!("s3_4_c12_c8_1", u64::from(state.ap0[1]));
+                msr!("s3_4_c12_c9_1", u64::from(state.ap1[1]));
+            }
+            if self.active_words > 2 {
+                msr!("s3_4_c12_c8_2", u64::from(state.ap0[2]));
+                msr!("s3_4_c12_c8_3", u64::from(state.ap0[3]));
+                msr!("s3_4_c12_c9_2", u64::from(state.ap1[2]));
+                msr!("s3_4_c12_c9_3", u64::from(state.ap1[3]));
+            }
+        }
+    }
+
+    pub(super) fn virtual_mask(&self) -> (u8, Groups) {
+        let vmcr = mrs!("s3_4_c12_c11_7");
+        let active = (mrs!("s3_4_c12_c8_0") | mrs!("s3_4_c12_c9_0")) as u32;
+        // With more preemption levels a word covers fewer priorities; only its order matters here.
+        let mask = if self.active_words == 1 { gic::mask((vmcr >> 24) as u8, active) } else { (vmcr >> 24) as u8 };
+        (mask, Groups::from_bits(vmcr as u8 & 3))
+    }
+}
+
+/// Walks a region of redistributors for the one of a core (GICR_TYPER: affinity in the upper half, Last bit 4, VLPIS bit 1).
+fn find(region: Mmio, affinity: u64) -> Option<Mmio> {
+    let packed = affinity & 0xff_ffff | (affinity >> 32 & 0xff) << 24;
+    let mut offset = 0;
+    while offset + 0x2_0000 <= region.size() {
+        let frame = region.part(offset, 0x2_0000);
+        let typer = frame.read64(GICR_TYPER);
+        if typer >> 32 == packed {
+            return Some(frame);
+        }
+        if typer & 1 << 4 != 0 {
+            break;
+        }
+        offset += if typer & 2 != 0 { 0x4_0000 } else { 0x2_0000 };
+    }
+    None
+}

@@ -1,0 +1,86 @@
+//! Device registers: exactly one load or store of the stated width each.
+
+use core::arch::asm;
+
+/// A block of device registers that the kernel has mapped as device memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Mmio {
+    base: usize,
+    size: usize,
+}
+
+impl Mmio {
+    /// Registers at a virtual address.
+    ///
+    /// # Safety
+    ///
+    /// `size` bytes from `base` must be mapped as device memory for as long as this or a copy of it
+    /// lives, and be registers whose access cannot break memory safety by itself.
+    #[must_use]
+    pub const unsafe fn new(base: usize, size: usize) -> Self {
+        Self { base, size }
+    }
+
+    /// The same registers from `offset` on.
+    #[must_use]
+    pub const fn part(self, offset: usize, size: usize) -> Self {
+        assert!(offset <= self.size && size <= self.size - offset);
+        Self {
+            base: self.base + offset,
+            size,
+        }
+    }
+
+    /// Size of the block in bytes.
+    #[must_use]
+    pub const fn size(self) -> usize {
+        self.size
+    }
+
+    #[inline(always)]
+    fn at(self, offset: usize, width: usize) -> usize {
+        debug_assert!(offset + width <= self.size);
+        self.base + offset
+    }
+
+    /// Reads a 32-bit register.
+    #[inline(always)]
+    #[must_use]
+    pub fn read32(self, offset: usize) -> u32 {
+        let value: u32;
+        // SAFETY: `new` vouched for the block. Offsets are constants of the device's register map.
+        unsafe { asm!("ldr {:w}, [{}]", out(reg) value, in(reg) self.at(offset, 4), options(nostack, preserves_flags)) }
+        value
+    }
+
+    /// Writes a 32-bit register.
+    #[inline(always)]
+    pub fn write32(self, offset: usize, value: u32) {
+        // SAFETY: as for `read32`.
+        unsafe { asm!("str {:w}, [{}]", in(reg) value, in(reg) self.at(offset, 4), options(nostack, preserves_flags)) }
+    }
+
+    /// Reads a 64-bit register.
+    #[inline(always)]
+    #[must_use]
+    pub fn read64(self, offset: usize) -> u64 {
+        let value: u64;
+        // SAFETY: as for `read32`.
+        unsafe { asm!("ldr {}, [{}]", out(reg) value, in(reg) self.at(offset, 8), options(nostack, preserves_flags)) }
+        value
+    }
+
+    /// Writes a 64-bit register.
+    #[inline(always)]
+    pub fn write64(self, offset: usize, value: u64) {
+        // SAFETY: as for `read32`.
+        unsafe { asm!("str {}, [{}]", in(reg) value, in(reg) self.at(offset, 8), options(nostack, preserves_flags)) }
+    }
+
+    /// Writes an 8-bit register.
+    #[inline(always)]
+    pub fn write8(self, offset: usize, value: u8) {
+        // SAFETY: as for `read32`.
+        unsafe { asm!("strb {:w}, [{}]", in(reg) value, in(reg) self.at(offset, 1), options(nostack, preserves_flags)) }
+    }
+}

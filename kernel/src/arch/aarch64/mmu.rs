@@ -1,0 +1,247 @@
+//! EL2's own address space.
+//!
+//! | from | what |
+//! |---|---|
+//! | physical address of the trampoline | one page, to switch tables and to start cores |
+//! | [`WINDOW`] + physical address | RAM without the kernel image, read and write, never executable; device registers |
+//! | [`KERNEL_VA`](super::start::KERNEL_VA) | the image: code read-execute, constants read-only, data read-write |
+//!
+//! Nothing is writable and executable (SCTLR_EL2.WXN enforces it), address 0 is never mapped, and
+//! each stack ends at a page that is not mapped.
+
+use super::mmio::Mmio;
+use super::start::Image;
+use super::{cache, cpu, start};
+use crate::memory::Arena;
+use aarch64_paging::MapError;
+use aarch64_paging::descriptor::{El23Attributes as A, PhysicalAddress, VirtualAddress};
+use aarch64_paging::paging::{Constraints, El2, MemoryRegion, PageTable, RootTable, Translation};
+use core::ptr::NonNull;
+use stage2::Pa;
+
+/// Where physical address 0 appears.
+pub const WINDOW: usize = 0x10_0000_0000;
+/// Physical addresses the window can show: it ends below the kernel.
+pub const REACH: u64 = 0x6f_c000_0000;
+
+const PAGE: usize = 4096;
+const BLOCK: u64 = 2 << 20;
+const NORMAL: A = A::ATTRIBUTE_INDEX_0
+    .union(A::INNER_SHAREABLE)
+    .union(A::ACCESSED)
+    .union(A::USER_RES1)
+    .union(A::VALID);
+const DEVICE: A = A::ATTRIBUTE_INDEX_1
+    .union(A::OUTER_SHAREABLE)
+    .union(A::ACCESSED)
+    .union(A::USER_RES1)
+    .union(A::VALID)
+    .union(A::XN);
+
+/// The address at which physical memory or a device appears.
+#[inline(always)]
+#[must_use]
+pub const fn window(pa: Pa) -> usize {
+    WINDOW + pa.get() as usize
+}
+
+/// The boot tables, while they are the live ones: maps 2 MiB blocks into the window.
+pub struct BootMap {
+    level: u64,
+    used: usize,
+}
+
+impl BootMap {
+    /// Takes over the boot tables.
+    ///
+    /// # Safety
+    ///
+    /// Only once, on the boot core, at exception level `level`, before [`Map::activate`].
+    #[must_use]
+    pub unsafe fn new(level: u64) -> Self {
+        Self { level, used: 0 }
+    }
+
+    /// Maps the 2 MiB blocks that hold `[pa, pa + len)`; `None` if the spare tables or the window do not suffice.
+    pub fn map(&mut self, pa: u64, len: u64, device: bool) -> Option<usize> {
+        const TABLES: usize = 7;
+        if pa.checked_add(len)? > REACH {
+            return None;
+        }
+        let root = Image::boot_tables() as *mut u64;
+        let mut at = pa & !(BLOCK - 1);
+        while at < pa + len {
+            let va = WINDOW as u64 + at;
+            // SAFETY: the root has 512 entries and this core alone uses it.
+            let entry = unsafe { root.add((va >> 30) as usize & 511) };
+            // SAFETY: as above.
+            let mut table = unsafe { entry.read_volatile() };
+            if table == 0 {
+                let index = 3 + self.used;
+                if index >= TABLES {
+                    return None;
+                }
+                self.used += 1;
+                // The tables' physical address follows from the identity of the image.
+                table = image_pa() + (Image::boot_tables() - Image::start() + index * PAGE) as u64 | 3;
+                // SAFETY: as above; the new table is zero.
+                unsafe { entry.write_volatile(table) }
+            }
+            let offset = (table & !0xfff) - image_pa();
+            let table = (Image::start() as u64 + offset) as *mut u64;
+            let attributes = if device { 0x0040_0000_0000_0605 } else { 0x0040_0000_0000_0701 };
+            let user = if self.level == 1 { 0 } else { 0x40 };
+            // SAFETY: one of the boot tables; the entry was invalid or the same, so no break is needed.
+            unsafe { table.add((va >> 21) as usize & 511).write_volatile(at | attributes | user) }
+            at += BLOCK;
+        }
+        cpu::dsb();
+        cpu::isb();
+        Some(WINDOW + pa as usize)
+    }
+}
+
+static IMAGE_PA: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(0);
+
+/// Where the image lies in physical memory.
+#[must_use]
+pub fn image_pa() -> u64 {
+    IMAGE_PA.load(core::sync::atomic::Ordering::Relaxed)
+}
+
+/// Remembers where the image lies; the first thing that boot does.
+pub fn set_image_pa(pa: u64) {
+    IMAGE_PA.store(pa, core::sync::atomic::Ordering::Relaxed);
+}
+
+struct Frames<'a>(&'a mut Arena);
+
+impl Translation<A> for Frames<'_> {
+    fn allocate_table(&mut self) -> (NonNull<PageTable<A>>, PhysicalAddress) {
+        let pa = self.0.frames(1);
+        (self.physical_to_virtual(PhysicalAddress(pa.get() as usize)), PhysicalAddress(pa.get() as usize))
+    }
+
+    unsafe fn deallocate_table(&mut self, _: NonNull<PageTable<A>>) {}
+
+    fn physical_to_virtual(&self, pa: PhysicalAddress) -> NonNull<PageTable<A>> {
+        let va = window(Pa::new(pa.0 as u64));
+        // The window never contains address 0.
+        NonNull::new(va as *mut PageTable<A>).unwrap_or(NonNull::dangling())
+    }
+}
+
+/// The final tables while they are being made.
+pub struct Map<'a> {
+    root: RootTable<El2, Frames<'a>>,
+}
+
+impl<'a> Map<'a> {
+    /// Maps the image, section by section, and the trampoline.
+    ///
+    /// # Errors
+    ///
+    /// A section that is not page-aligned: a defect of the linker script.
+    pub fn new(arena: &'a mut Arena) -> Result<Self, MapError> {
+        let mut map = Self {
+            root: RootTable::new(Frames(arena), 1, El2),
+        };
+        let pa = image_pa();
+        let code = NORMAL | A::READ_ONLY;
+        let image = |map: &mut Self, from: usize, to: usize, flags| {
+            map.add(from, to - from, pa + (from - Image::start()) as u64, flags)
+        };
+        image(&mut map, Image::start(), Image::text_end(), code)?;
+        image(&mut map, Image::text_end(), Image::rodata_end(), code | A::XN)?;
+        image(&mut map, Image::rodata_end(), Image::stack_bottom() - PAGE, NORMAL | A::XN)?;
+        image(&mut map, Image::stack_bottom(), Image::end(), NORMAL | A::XN)?;
+        let low = Self::trampoline() as usize & !(PAGE - 1);
+        map.add(low, PAGE, low as u64, code)?;
+        Ok(map)
+    }
+
+    /// Physical address of the code that changes tables.
+    #[must_use]
+    pub fn trampoline() -> u64 {
+        image_pa() + (Image::trampoline() - Image::start()) as u64
+    }
+
+    fn add(&mut self, va: usize, len: usize, pa: u64, flags: A) -> Result<(), MapError> {
+        self.root.map_range(
+            &MemoryRegion::from(VirtualAddress(va)..VirtualAddress(va + len)),
+            PhysicalAddress(pa as usize),
+            flags,
+            Constraints::empty(),
+        )
+    }
+
+    /// Shows RAM in the window, whole pages inside `[pa, pa + len)`, leaving out the image.
+    ///
+    /// # Errors
+    ///
+    /// Not possible for addresses within [`REACH`].
+    pub fn ram(&mut self, pa: u64, len: u64) -> Result<(), MapError> {
+        let image = image_pa()..image_pa() + (Image::end() - Image::start()) as u64;
+        let end = pa + len;
+        for (from, to) in [(pa, end.min(image.start)), (pa.max(image.end), end)] {
+            let from = from.next_multiple_of(PAGE as u64);
+            let to = to & !(PAGE as u64 - 1);
+            if from < to {
+                self.add(WINDOW + from as usize, (to - from) as usize, from, NORMAL | A::XN)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a page out of the window again: a guard below a stack.
+    ///
+    /// # Errors
+    ///
+    /// Not possible for addresses within [`REACH`].
+    pub fn guard(&mut self, pa: Pa) -> Result<(), MapError> {
+        self.add(window(pa), PAGE, 0, A::empty())
+    }
+
+    /// Shows device registers in the window.
+    ///
+    /// # Errors
+    ///
+    /// Not possible for addresses within [`REACH`].
+    pub fn device(&mut self, pa: u64, len: u64) -> Result<(), MapError> {
+        let from = pa & !(PAGE as u64 - 1);
+        let to = (pa + len).next_multiple_of(PAGE as u64);
+        self.add(WINDOW + from as usize, (to - from) as usize, from, DEVICE)
+    }
+
+    /// Makes these the tables of this core. Returns their root for the other cores.
+    ///
+    /// # Safety
+    ///
+    /// Everything that the kernel uses from now on has been mapped.
+    pub unsafe fn activate(self) -> Pa {
+        let root = self.root.to_physical().0 as u64;
+        // The tables are forgotten, not dropped: they live for ever.
+        core::mem::forget(self.root);
+        cpu::dsb();
+        // SAFETY: the caller vouches for the contents; `new` mapped the trampoline.
+        unsafe { start::change_tables(root, Self::trampoline()) }
+        Pa::new(root)
+    }
+}
+
+/// The registers of a device at a physical address that [`Map::device`] or [`BootMap::map`] has shown.
+///
+/// # Safety
+///
+/// It has been shown, and the device tree says that these are the registers of that device.
+#[must_use]
+pub unsafe fn registers(pa: u64, len: u64) -> Mmio {
+    // SAFETY: as the caller says.
+    unsafe { Mmio::new(WINDOW + pa as usize, len as usize) }
+}
+
+/// Cleans a kernel object to memory, for a core that reads it before its MMU is on.
+pub fn publish<T>(object: &T) {
+    cache::clean(core::ptr::from_ref(object) as usize, size_of::<T>(), cache::line());
+    cpu::dsb();
+}

@@ -1,0 +1,91 @@
+//! A fair spin lock.
+//!
+//! Tickets give first-come-first-served order. The wait uses WFE, which the owner's release wakes
+//! (the exclusive monitor is cleared by the store); under one host thread per machine, as with
+//! QEMU's instruction counting, a spin without WFE or YIELD would burn billions of instructions.
+//!
+//! Lock order, outermost first: a partition's `Shared`, then the console's `Output`. A lock is
+//! never held while waiting for another core, and never taken twice.
+
+use super::cpu;
+use core::cell::UnsafeCell;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// A value behind a ticket lock. EL2 runs with interrupts masked, so holding it cannot be interrupted.
+pub struct SpinLock<T> {
+    next: AtomicU32,
+    serving: AtomicU32,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock gives access to one core at a time.
+unsafe impl<T: Send> Sync for SpinLock<T> {}
+
+/// Access to the value; releases the lock when dropped.
+pub struct Guard<'a, T> {
+    lock: &'a SpinLock<T>,
+}
+
+impl<T> SpinLock<T> {
+    /// An open lock.
+    pub const fn new(value: T) -> Self {
+        Self {
+            next: AtomicU32::new(0),
+            serving: AtomicU32::new(0),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    /// Waits for its turn.
+    #[inline]
+    pub fn lock(&self) -> Guard<'_, T> {
+        let ticket = self.next.fetch_add(1, Ordering::Relaxed);
+        while self.serving.load(Ordering::Acquire) != ticket {
+            cpu::wait_for_event();
+        }
+        Guard { lock: self }
+    }
+
+    /// Takes the lock only if it is free.
+    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
+        let serving = self.serving.load(Ordering::Relaxed);
+        self.next
+            .compare_exchange(serving, serving.wrapping_add(1), Ordering::Acquire, Ordering::Relaxed)
+            .ok()
+            .map(|_| Guard { lock: self })
+    }
+}
+
+impl<T> SpinLock<T> {
+    /// Opens the lock whoever holds it. Only for a kernel that is about to stop.
+    pub fn force_unlock(&self) {
+        self.serving.store(self.next.load(Ordering::Relaxed), Ordering::Release);
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        let next = self.lock.serving.load(Ordering::Relaxed).wrapping_add(1);
+        self.lock.serving.store(next, Ordering::Release);
+        if self.lock.next.load(Ordering::Relaxed) != next {
+            cpu::send_event();
+        }
+    }
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: this guard's ticket is the one being served, so no other reference exists.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as for `deref`.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}

@@ -1,0 +1,432 @@
+//! Makes every object from the manifest, once, and starts the cores.
+
+use crate::arch::gic::Gic;
+use crate::arch::start::Image;
+use crate::arch::tlb::Tlb;
+use crate::arch::{control, cpu, gicv2, gicv3, mmu, smc, timer};
+use crate::memory::{Arena, Frames, Range};
+use crate::object::{DeviceSlot, Model, Partition, Placed, Shared, Start, State, Target as Then, Vcpu, VcpuLink};
+use crate::platform::{Board, GicAddresses};
+use crate::sched::{Core, OwnInterrupts};
+use crate::{console, print_early, system};
+use core::fmt;
+use core::sync::atomic::AtomicU32;
+use manifest::{ANYWHERE, CorePolicy, DeviceKind, Gic as GicVersion, MAX_CONTEXTS_PER_CORE, MAX_CORES, Manifest, RegionKind};
+use sched::{Budget, Params, Ticks, Time};
+use stage2::{AddressSpace, Ipa, Kind, Mapping, Pa, PaRange, Rights, Vmid};
+use vgic::{Config, Distributor, VcpuIndex, Vgic};
+
+/// Why a system does not fit its board.
+#[derive(Debug)]
+pub enum BuildError {
+    /// More cores are described than there are.
+    Cores { needed: usize, present: usize },
+    /// A partition needs the other interrupt controller.
+    Gic { partition: manifest::Name, needs: u8, has: u8 },
+    /// A partition's memory does not fit.
+    Memory { partition: manifest::Name, size: u64, largest: u64 },
+    /// A partition's memory is wanted where there is none.
+    Place { partition: manifest::Name, pa: u64 },
+    /// Its address space cannot be made.
+    Space { partition: manifest::Name, error: stage2::Error },
+    /// Its interrupt controller cannot be made.
+    Vgic { partition: manifest::Name },
+    /// The boot core has no redistributor.
+    Redistributor,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cores { needed, present } => write!(f, "the system needs {needed} cores, the board has {present}"),
+            Self::Gic { partition, needs, has } => write!(f, "{partition} needs a GICv{needs}, the board has a GICv{has}: a guest's interrupt controller is its board's"),
+            Self::Memory { partition, size, largest } => {
+                write!(f, "{partition} needs {} MiB of contiguous memory, the board has {} MiB left", size >> 20, largest >> 20)
+            }
+            Self::Place { partition, pa } => write!(f, "{partition} wants memory at physical address {pa:#x}, where none is free"),
+            Self::Space { partition, error } => write!(f, "{partition} cannot have its address space: {error}"),
+            Self::Vgic { partition } => write!(f, "{partition} has more vCPUs or interrupts than its interrupt controller can have"),
+            Self::Redistributor => write!(f, "the device tree gives no redistributor for this core"),
+        }
+    }
+}
+
+/// Size of a core's stack in bytes.
+const STACK: u64 = 8192;
+
+/// The cores' stacks. The boot core keeps the one it has.
+pub struct Stacks {
+    guards: [Pa; MAX_CORES],
+    tops: [usize; MAX_CORES],
+    count: usize,
+}
+
+impl Stacks {
+    /// A stack for every core.
+    #[must_use]
+    pub fn new(arena: &mut Arena, count: usize) -> Self {
+        let mut stacks = Self { guards: [Pa::new(0); MAX_CORES], tops: [Image::stack_top(); MAX_CORES], count };
+        for core in 1..count {
+            (stacks.guards[core], stacks.tops[core]) = arena.stack(STACK);
+        }
+        stacks
+    }
+
+    /// The pages below them.
+    pub fn guards(&self) -> impl Iterator<Item = Pa> {
+        self.guards[1..self.count.max(1)].iter().copied()
+    }
+}
+
+/// The registers that the kernel uses itself.
+pub fn devices(board: &Board) -> impl Iterator<Item = Range> {
+    let none = Range::default();
+    let gic = match board.gic {
+        GicAddresses::V2 { distributor, interface, hypervisor, .. } => [distributor, interface, hypervisor, none, none],
+        GicAddresses::V3 { distributor, redistributors: [a, b, c, d] } => [distributor, a, b, c, d],
+    };
+    gic.into_iter().chain(board.uart.map(|(registers, ..)| registers)).filter(|range| range.len() != 0)
+}
+
+/// What a core starts from.
+pub struct Seed {
+    index: u16,
+    affinity: u64,
+    stack: usize,
+    kind: CorePolicy,
+    policy: Option<sched::Core<MAX_CONTEXTS_PER_CORE>>,
+    vcpus: Option<&'static mut [Vcpu]>,
+    gic: GicAddresses,
+    vtcr: u64,
+    own: OwnInterrupts,
+    core: Option<Core>,
+}
+
+impl Seed {
+    /// Sets up this core's hardware and makes its `Core`.
+    pub fn core(&'static mut self) -> &'static mut Core {
+        let mut controls = control::Controls::default();
+        // SAFETY: this core's stack is in use, no guest has run here.
+        unsafe { controls.start(self.vtcr) }
+        control::forget_all_guest_translations();
+        let gic = start_gic(&self.gic);
+        let (Some(policy), Some(vcpus), Some(gic)) = (self.policy.take(), self.vcpus.take(), gic) else {
+            panic!("core {} has no redistributor in the device tree", self.index);
+        };
+        let target = gic.target();
+        let core = self.core.insert(Core::new(self.index, gic, controls, self.kind, policy, vcpus, self.own));
+        for intid in [crate::arch::gic::KICK, timer::EL1_VIRTUAL, self.own.timer, self.own.maintenance] {
+            core.gic.enable(intid);
+        }
+        if let Some(intid) = self.own.console {
+            core.gic.route_here(intid);
+            core.gic.enable(intid);
+            console::listen();
+        }
+        system::set_target(self.index, target);
+        core
+    }
+}
+
+/// Makes partitions, vCPUs and what each core starts from.
+///
+/// # Errors
+///
+/// Why the system does not fit the board.
+pub fn build(manifest: &Manifest<'static>, board: &Board, mut arena: Arena, frames: &mut Frames, stacks: Stacks) -> Result<&'static mut [Seed], BuildError> {
+    let count = manifest.cores.len();
+    if count > board.core_count {
+        return Err(BuildError::Cores { needed: count, present: board.core_count });
+    }
+    let version = match board.gic {
+        GicAddresses::V2 { .. } => GicVersion::V2,
+        GicAddresses::V3 { .. } => GicVersion::V3,
+    };
+    start_distributor(&board.gic);
+    let mut policies = [const { sched::Core::<MAX_CONTEXTS_PER_CORE>::new() }; MAX_CORES];
+    let mut slots = [0u8; MAX_CORES];
+    let mut vtcr = 0;
+    let mut failure = None;
+    let partitions = arena_partitions(manifest, board, version, &mut arena, frames, &mut slots, &mut vtcr, &mut failure);
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    system::set_partitions(partitions);
+    console::set_focus(manifest.header.focus.get() as u8);
+    let own = |core: usize| OwnInterrupts {
+        timer: board.timer,
+        maintenance: board.maintenance,
+        console: board.uart.map(|(_, _, intid)| intid).filter(|_| core == 0),
+    };
+    // The boot core is core 0; the others follow in the tree's order.
+    let here = cpu::affinity();
+    let mut others = board.cores[..board.core_count].iter().copied().filter(|&affinity| affinity != here);
+    let affinities: [u64; MAX_CORES] = core::array::from_fn(|core| if core == 0 { here } else { others.next().unwrap_or(here) });
+    let seeds = arena.slice(count, |_| None::<Seed>);
+    for (core, place) in seeds.iter_mut().enumerate() {
+        let vcpus = core_vcpus(manifest, core, &mut policies[core], &mut arena, stacks.tops[core] as u64);
+        *place = Some(Seed {
+            index: core as u16,
+            affinity: affinities[core],
+            stack: stacks.tops[core],
+            kind: CorePolicy::decode(manifest.cores[core].policy).unwrap_or(CorePolicy::Shared),
+            policy: Some(core::mem::replace(&mut policies[core], sched::Core::new())),
+            vcpus: Some(vcpus),
+            gic: board.gic,
+            vtcr,
+            own: own(core),
+            core: None,
+        });
+    }
+    print_early!("system {}: {} partitions, {} cores, {} KiB of kernel objects", manifest.header.system, partitions.len(), count, arena.used() >> 10);
+    let seeds = arena.slice(count, |core| seeds[core].take().unwrap_or_else(|| unreachable!()));
+    Ok(seeds)
+}
+
+#[allow(clippy::too_many_arguments, reason = "called once")]
+fn arena_partitions(
+    manifest: &Manifest<'static>, board: &Board, version: GicVersion, arena: &mut Arena, frames: &mut Frames,
+    slots: &mut [u8; MAX_CORES], vtcr: &mut u64, failure: &mut Option<BuildError>,
+) -> &'static [Partition] {
+    let records = manifest.partitions();
+    let places = arena.slice(records.len(), |_| None::<Partition>);
+    for (index, (record, place)) in records.iter().zip(places.iter_mut()).enumerate() {
+        match partition(manifest, index as u8, record, board, version, arena, frames, slots, vtcr) {
+            Ok(partition) => *place = Some(partition),
+            Err(error) => {
+                *failure = Some(error);
+                return &[];
+            }
+        }
+    }
+    arena.slice(records.len(), |index| places[index].take().unwrap_or_else(|| unreachable!()))
+}
+
+#[allow(clippy::too_many_arguments, reason = "called once")]
+fn partition(
+    manifest: &Manifest<'static>, index: u8, record: &'static manifest::Partition, board: &Board, version: GicVersion,
+    arena: &mut Arena, frames: &mut Frames, slots: &mut [u8; MAX_CORES], vtcr: &mut u64,
+) -> Result<Partition, BuildError> {
+    let name = record.name;
+    let needs = GicVersion::decode(record.gic).unwrap_or(GicVersion::Any);
+    if !needs.suits(version) {
+        return Err(BuildError::Gic { partition: name, needs: needs as u8, has: version as u8 });
+    }
+    let space_error = |error| BuildError::Space { partition: name, error };
+    let range = pa_range();
+    let vmid = Vmid::new(index + 1).unwrap_or_else(|| unreachable!());
+    let mut space = AddressSpace::new(arena, AddressSpace::MAX_IPA_BITS.min(control::physical_bits()), range, vmid).map_err(space_error)?;
+    let records = manifest.regions(record);
+    let mut error = None;
+    let regions = arena.slice(records.len(), |i| {
+        let r = &records[i];
+        place(name, r, frames).unwrap_or_else(|e| {
+            error = Some(e);
+            Placed { ipa: 0, size: 0, pa: Pa::new(0), kind: RegionKind::Rom }
+        })
+    });
+    if let Some(error) = error {
+        return Err(error);
+    }
+    for r in regions.iter() {
+        let rights = Rights { write: r.kind == RegionKind::Ram, execute: true };
+        space.map(arena, &mut Tlb, Mapping { ipa: Ipa::new(r.ipa), pa: r.pa, size: r.size, kind: Kind::Normal, rights }).map_err(space_error)?;
+        print_early!("{name}: {:?} {:#x}-{:#x} at {:#x}", r.kind, r.ipa, r.ipa + r.size, r.pa.get());
+    }
+    if let GicAddresses::V2 { guest, .. } = board.gic {
+        let rights = Rights { write: true, execute: false };
+        space.map(arena, &mut Tlb, Mapping { ipa: Ipa::new(record.gicc.get()), pa: Pa::new(guest.start), size: 0x2000, kind: Kind::Device, rights }).map_err(space_error)?;
+    }
+    *vtcr = space.vtcr();
+    let vcpus = manifest.vcpus(record);
+    let links = arena.slice(vcpus.len(), |i| {
+        let core = vcpus[i].core.get();
+        let slot = slots[usize::from(core)];
+        slots[usize::from(core)] += 1;
+        VcpuLink { core, slot, requests: AtomicU32::new(0) }
+    });
+    let vttbr = space.vttbr();
+    let shared = shared(manifest, record, version, space, arena)?;
+    let loads = manifest.loads(record);
+    let partition = Partition::new(index, record, version, vttbr, regions, loads, device_slots(manifest, record, version, arena), links, shared);
+    if record.autostart != 0 {
+        partition.set_state(State::Loading);
+    }
+    Ok(partition)
+}
+
+fn place(partition: manifest::Name, region: &manifest::Region, frames: &mut Frames) -> Result<Placed, BuildError> {
+    let (size, pa) = (region.size.get(), region.pa.get());
+    let range = if pa == ANYWHERE {
+        // A block of stage 2 needs its physical address aligned as its guest-physical one.
+        let align = if size >= 1 << 30 { 1 << 30 } else { 2 << 20 };
+        let align = if size < 2 << 20 { 4096 } else { align };
+        frames.take(size, align).or_else(|| frames.take(size, (2 << 20).min(align)))
+            .ok_or(BuildError::Memory { partition, size, largest: frames.largest() })?
+    } else {
+        let range = Range::new(pa, size);
+        if !frames.take_at(range) {
+            return Err(BuildError::Place { partition, pa });
+        }
+        range
+    };
+    Ok(Placed {
+        ipa: region.ipa.get(),
+        size,
+        pa: Pa::new(range.start),
+        kind: RegionKind::decode(region.kind).unwrap_or(RegionKind::Rom),
+    })
+}
+
+fn shared(manifest: &Manifest<'static>, record: &manifest::Partition, version: GicVersion, space: AddressSpace, arena: &mut Arena) -> Result<Shared, BuildError> {
+    let count = record.vcpus.get();
+    let config = Config {
+        version: if version == GicVersion::V2 { vgic::Version::V2 } else { vgic::Version::V3 },
+        vcpus: count as u8,
+        spis: record.spis.get(),
+    };
+    let bad = BuildError::Vgic { partition: record.name };
+    let mut distributor = Distributor::new();
+    let cpus = arena.slice(usize::from(count), |_| vgic::Cpu::new());
+    if Vgic::new(config, &mut distributor, cpus).is_err() {
+        return Err(bad);
+    }
+    let Ok(power) = psci::Vm::new(count as u8, workarounds()) else {
+        return Err(bad);
+    };
+    let has = |kind: DeviceKind| manifest.devices(record).iter().any(|d| d.kind == kind as u8);
+    Ok(Shared {
+        space,
+        distributor,
+        cpus,
+        power,
+        uart: has(DeviceKind::Pl011).then(devices::Pl011::new),
+        rtc: has(DeviceKind::Pl031).then(|| devices::Pl031::new(0)),
+        starts: [Start::default(); manifest::MAX_VCPUS],
+        to_park: 0,
+        then: Then::Off,
+        crash: None,
+    })
+}
+
+/// What the firmware says of its workarounds. The kernel passes none of them through, so a core that needs one is
+/// reported to guests as unknown.
+fn workarounds() -> psci::Workarounds {
+    let ask = |function| match smc::arch_feature(function) {
+        1 => psci::Firmware::NotRequired,
+        _ => psci::Firmware::Unknown,
+    };
+    psci::Workarounds { one: ask(0x8000_8000), two: ask(0x8000_7fff), three: ask(0x8000_3fff) }
+}
+
+fn device_slots(manifest: &Manifest<'static>, record: &manifest::Partition, version: GicVersion, arena: &mut Arena) -> &'static [DeviceSlot] {
+    let records = manifest.devices(record);
+    let gic_slots = if version == GicVersion::V3 { 2 } else { 1 };
+    arena.slice(gic_slots + records.len(), |i| match i {
+        0 => DeviceSlot { ipa: record.gicd.get(), size: 0x1_0000, model: Model::Distributor, intid: 0 },
+        1 if gic_slots == 2 => DeviceSlot {
+            ipa: record.gicr.get(),
+            size: 0x2_0000 * u64::from(record.vcpus.get()),
+            model: Model::Redistributors,
+            intid: 0,
+        },
+        _ => {
+            let d = &records[i - gic_slots];
+            let model = match DeviceKind::decode(d.kind) {
+                Some(DeviceKind::Pl011) => Model::Pl011,
+                Some(DeviceKind::Pl031) => Model::Pl031,
+                _ => Model::VirtioEmpty,
+            };
+            DeviceSlot { ipa: d.ipa.get(), size: u64::from(d.size.get()), model, intid: d.intid.get() }
+        }
+    })
+}
+
+/// The vCPUs of one core, in the order of their slots, and their entities.
+fn core_vcpus(manifest: &Manifest<'static>, core: usize, policy: &mut sched::Core<MAX_CONTEXTS_PER_CORE>, arena: &mut Arena, stack: u64) -> &'static mut [Vcpu] {
+    let mut here = manifest.partitions().iter().zip(system::partitions()).flat_map(|(record, partition)| {
+        manifest.vcpus(record).iter().enumerate().filter(|(_, v)| usize::from(v.core.get()) == core).map(move |(i, v)| (i, v, partition))
+    });
+    let count = here.clone().count();
+    arena.slice(count, |_| {
+        let Some((index, record, partition)) = here.next() else { unreachable!() };
+        let budget = (record.budget_ns.get() != 0).then(|| Budget {
+            time: ticks(record.budget_ns.get()),
+            period: ticks(record.period_ns.get()),
+        });
+        let params = Params { priority: record.priority, budget };
+        let Some(entity) = policy.add(params, Time(timer::now())) else {
+            panic!("{}: its budget is not valid on a counter of {} Hz", partition.name, timer::frequency());
+        };
+        Vcpu::new(partition, VcpuIndex::new(index as u8), entity, stack)
+    })
+}
+
+/// Nanoseconds as ticks of the counter, at least one.
+fn ticks(ns: u64) -> Ticks {
+    Ticks(((u128::from(ns) * u128::from(timer::frequency()) / 1_000_000_000) as u64).max(1))
+}
+
+fn pa_range() -> PaRange {
+    match control::physical_range() {
+        0 => PaRange::Bits32,
+        1 => PaRange::Bits36,
+        2 => PaRange::Bits40,
+        3 => PaRange::Bits42,
+        4 => PaRange::Bits44,
+        _ => PaRange::Bits48,
+    }
+}
+
+fn registers(range: Range) -> crate::arch::mmio::Mmio {
+    // SAFETY: `devices` has listed it, so the final tables show it; the tree says that it is part of the GIC.
+    unsafe { mmu::registers(range.start, range.len()) }
+}
+
+fn start_distributor(gic: &GicAddresses) {
+    match *gic {
+        GicAddresses::V2 { distributor, .. } => gicv2::start_distributor(registers(distributor)),
+        GicAddresses::V3 { distributor, .. } => gicv3::start_distributor(registers(distributor)),
+    }
+}
+
+fn start_gic(gic: &GicAddresses) -> Option<Gic> {
+    Some(match *gic {
+        GicAddresses::V2 { distributor, interface, hypervisor, .. } => {
+            Gic::V2(gicv2::Core::start(registers(distributor), registers(interface), registers(hypervisor)))
+        }
+        GicAddresses::V3 { distributor, redistributors } => {
+            Gic::V3(gicv3::Core::start(registers(distributor), &redistributors.map(registers))?)
+        }
+    })
+}
+
+/// Starts the other cores, then runs this one.
+pub fn start_cores(seeds: &'static mut [Seed], root: Pa) -> ! {
+    let mut seeds = seeds.iter_mut();
+    let Some(first) = seeds.next() else { unreachable!() };
+    let entry = mmu::image_pa() + (Image::secondary_start() - Image::start()) as u64;
+    for (seed, place) in seeds.zip(&BOOT_WORDS) {
+        place.set([root.get(), seed.stack as u64, core::ptr::from_mut(seed) as u64]);
+        let at = mmu::image_pa() + (core::ptr::from_ref(place) as usize - Image::start()) as u64;
+        if let Err(error) = smc::cpu_on(seed.affinity, entry, at) {
+            panic!("core {} ({:#x}) does not start: {error:?}", seed.index, seed.affinity);
+        }
+    }
+    crate::run(first)
+}
+
+/// What each core reads before its MMU is on - root of the tables, stack, seed - in the image so that their physical address is known.
+static BOOT_WORDS: [Words; MAX_CORES] = [const { Words([const { core::sync::atomic::AtomicU64::new(0) }; 3]) }; MAX_CORES];
+
+#[repr(C, align(64))]
+struct Words([core::sync::atomic::AtomicU64; 3]);
+
+impl Words {
+    fn set(&self, words: [u64; 3]) {
+        for (place, value) in self.0.iter().zip(words) {
+            place.store(value, core::sync::atomic::Ordering::Relaxed);
+        }
+        mmu::publish(self);
+    }
+}

@@ -1,0 +1,60 @@
+//! Finds and reads the bundle: the cpio archive with the manifest and the guests' images.
+
+use crate::arch::{crc, mmu};
+use crate::memory::Range;
+use manifest::{Error, MANIFEST, Manifest, cpio};
+
+/// Why there is no system to run.
+#[derive(Debug)]
+pub enum BundleError {
+    /// It does not begin with a manifest.
+    NotABundle,
+    /// The manifest is not good.
+    Manifest(Error),
+}
+
+impl core::fmt::Display for BundleError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NotABundle => write!(
+                f,
+                "the initrd is not a Tessera bundle (no member {MANIFEST} at its start): make one with `cargo tessera build`"
+            ),
+            Self::Manifest(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Reads and checks the manifest of a bundle.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn read(bundle: &[u8]) -> Result<Manifest<'_>, BundleError> {
+    let member = cpio::member(bundle, 0).ok_or_else(|| {
+        // A cut archive has its first bytes.
+        if bundle.starts_with(&cpio::NEWC) {
+            BundleError::Manifest(Error::BundleShort { have: bundle.len() as u64, need: bundle.len() as u64 + 1 })
+        } else {
+            BundleError::NotABundle
+        }
+    })?;
+    if member.name != MANIFEST.as_bytes() {
+        return Err(BundleError::NotABundle);
+    }
+    Manifest::parse(member.data, bundle.len() as u64, crc::crc32).map_err(BundleError::Manifest)
+}
+
+/// The bundle that follows the kernel image in memory, in the single-file form; `start` is the image's end. What is there
+/// is read through the boot tables.
+pub fn appended(map: &mut mmu::BootMap, start: u64) -> Option<Range> {
+    let at = map.map(start, 4096, false)?;
+    // SAFETY: just mapped; RAM behind the image, which the loader filled if it filled anything.
+    let bytes = unsafe { core::slice::from_raw_parts(at as *const u8, 4096) };
+    if !bytes.starts_with(&cpio::NEWC) || bytes.get(cpio::HEADER_LEN..)?.get(..MANIFEST.len())? != MANIFEST.as_bytes() {
+        return None;
+    }
+    let header = cpio::align(cpio::HEADER_LEN + MANIFEST.len() + 1)?;
+    let len = manifest::bundle_len(bytes.get(header..)?)?;
+    Some(Range::new(start, len))
+}

@@ -1,0 +1,517 @@
+//! One serial port for all partitions.
+//!
+//! Every partition's output goes into a ring of its own; characters leave for the port line by
+//! line, each line marked with the name of who wrote it, so that two guests never mix inside one. A
+//! line without an end - a prompt - leaves when nothing has followed for a moment. Who fills the
+//! ring pays for emptying it: the work is done in pieces by the partition's own vCPU 0, at its
+//! priority and from its budget (see `sched`). A full ring shows the guest a full UART, so a flood
+//! is slowed to the port's speed and loses nothing.
+//!
+//! The keyboard belongs to one partition. The escape key (Ctrl-T) leads to a small menu.
+
+use crate::arch::sync::SpinLock;
+use crate::platform::Uart;
+use crate::system;
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+
+/// Capacity of a ring in bytes; a power of two.
+const RING: usize = 1024;
+/// A line longer than this leaves in pieces.
+const LONG: u32 = 512;
+/// Ctrl-T.
+const ESCAPE: u8 = 0x14;
+/// Characters that one piece of work brings to the port.
+pub const PIECE: usize = 16;
+
+/// Characters on the way to the port: one writer at a time (the partition's lock), one reader (the port's lock).
+pub struct Ring {
+    bytes: [AtomicU8; RING],
+    head: AtomicU32,
+    tail: AtomicU32,
+    /// Ends of line among them.
+    lines: AtomicU32,
+    /// What is there may leave though its line has no end.
+    flush: AtomicBool,
+}
+
+impl Ring {
+    /// An empty ring.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            bytes: [const { AtomicU8::new(0) }; RING],
+            head: AtomicU32::new(0),
+            tail: AtomicU32::new(0),
+            lines: AtomicU32::new(0),
+            flush: AtomicBool::new(false),
+        }
+    }
+
+    fn len(&self) -> u32 {
+        self.head
+            .load(Ordering::Acquire)
+            .wrapping_sub(self.tail.load(Ordering::Acquire))
+    }
+
+    /// Characters it can take.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        RING - self.len() as usize
+    }
+
+    /// Takes a character; one that finds no room is lost.
+    pub fn push(&self, byte: u8) {
+        if self.room() == 0 {
+            return;
+        }
+        let head = self.head.load(Ordering::Relaxed);
+        self.bytes[head as usize % RING].store(byte, Ordering::Relaxed);
+        self.head.store(head.wrapping_add(1), Ordering::Release);
+        if byte == b'\n' {
+            self.lines.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    fn pop(&self) -> Option<u8> {
+        if self.len() == 0 {
+            self.flush.store(false, Ordering::Relaxed);
+            return None;
+        }
+        let tail = self.tail.load(Ordering::Relaxed);
+        let byte = self.bytes[tail as usize % RING].load(Ordering::Relaxed);
+        self.tail.store(tail.wrapping_add(1), Ordering::Release);
+        if byte == b'\n' {
+            self.lines.fetch_sub(1, Ordering::Relaxed);
+        }
+        Some(byte)
+    }
+
+    /// Whether something in it may leave now.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let len = self.len();
+        len != 0
+            && (self.lines.load(Ordering::Acquire) != 0
+                || len > LONG
+                || self.flush.load(Ordering::Relaxed))
+    }
+
+    /// Whether it holds the beginning of a line that may not leave yet.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.len() != 0 && !self.is_ready()
+    }
+
+    /// Lets what is there leave.
+    pub fn flush(&self) {
+        if self.len() != 0 {
+            self.flush.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whose line is being written: a partition's index, or [`KERNEL`].
+type Source = u8;
+const KERNEL: Source = 0xff;
+
+/// The port and what is being written to it.
+struct Output {
+    uart: Option<Uart>,
+    /// Whose line it is.
+    current: Option<Source>,
+    /// Whose turn comes next.
+    turn: u8,
+    /// Characters of a mark or an end of line that must go first.
+    first: [u8; 24],
+    first_at: u8,
+    first_len: u8,
+    /// A carriage return that may be the beginning of an end of line.
+    held_return: bool,
+    /// The escape key was pressed: the next key is for the menu, and perhaps the one after it.
+    menu: Menu,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Menu {
+    Closed,
+    Open,
+    /// Waiting for the number of a partition.
+    Choose(Command),
+}
+
+/// What the menu can do to a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Start it.
+    Start,
+    /// Stop it.
+    Stop,
+    /// Restart it.
+    Restart,
+}
+
+/// What a key asks of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// A character for the partition that has the keyboard.
+    Input(u8),
+    /// Show the menu.
+    Menu,
+    /// Show every partition's status.
+    Status,
+    /// The keyboard has moved.
+    Moved,
+    /// Do this to a partition.
+    Do(Command, u8),
+    /// Turn the machine off.
+    Quit,
+    /// Nothing more.
+    Nothing,
+}
+
+static OUTPUT: SpinLock<Output> = SpinLock::new(Output {
+    uart: None,
+    current: None,
+    turn: 0,
+    first: [0; 24],
+    first_at: 0,
+    first_len: 0,
+    held_return: false,
+    menu: Menu::Closed,
+});
+
+/// The kernel's own lines.
+static KERNEL_RING: Ring = Ring::new();
+/// Writers of the kernel's ring take turns.
+static KERNEL_WRITER: SpinLock<()> = SpinLock::new(());
+/// The port is full: nobody need try until its interrupt.
+static FULL: AtomicBool = AtomicBool::new(false);
+/// The partition that has the keyboard.
+static FOCUS: AtomicU8 = AtomicU8::new(0);
+
+/// Gives the console its port.
+pub fn open(uart: Uart) {
+    OUTPUT.lock().uart = Some(uart);
+}
+
+/// Which partition has the keyboard.
+pub fn focus() -> u8 {
+    FOCUS.load(Ordering::Relaxed)
+}
+
+/// Gives the keyboard to a partition.
+pub fn set_focus(partition: u8) {
+    FOCUS.store(partition, Ordering::Relaxed);
+}
+
+/// Lets the port interrupt when input comes.
+pub fn listen() {
+    if let Some(uart) = &mut OUTPUT.lock().uart {
+        uart.listen();
+    }
+}
+
+/// Whether there is something for the port that a partition's vCPU 0 should bring there now.
+#[inline]
+pub fn has_work(partition: u8, ring: &Ring) -> bool {
+    (ring.is_ready() || (partition == focus() && KERNEL_RING.is_ready()))
+        && !FULL.load(Ordering::Relaxed)
+}
+
+/// Whether the kernel has lines to write; for a core with nothing else to do.
+pub fn kernel_has_work() -> bool {
+    KERNEL_RING.is_ready() && !FULL.load(Ordering::Relaxed)
+}
+
+/// Brings up to [`PIECE`] characters to the port.
+pub fn work() {
+    let Some(mut output) = OUTPUT.try_lock() else {
+        return; // another core is at it
+    };
+    for _ in 0..PIECE {
+        if !output.step() {
+            return;
+        }
+    }
+}
+
+/// Whether the kernel's last line is still on its way.
+pub fn drain_all() {
+    let mut output = OUTPUT.lock();
+    let mut patience = 10_000_000u32;
+    while KERNEL_RING.len() != 0 && patience > 0 {
+        KERNEL_RING.flush();
+        output.step();
+        patience -= 1;
+    }
+}
+
+impl Output {
+    /// Moves one character. `false`: nothing to do, or no room.
+    fn step(&mut self) -> bool {
+        if self.first_at < self.first_len {
+            let byte = self.first[usize::from(self.first_at)];
+            if !self.put(byte) {
+                return false;
+            }
+            self.first_at += 1;
+            return true;
+        }
+        let Some(source) = self.current else {
+            let Some(source) = self.next_source() else {
+                return false;
+            };
+            self.current = Some(source);
+            self.mark(source);
+            return true;
+        };
+        let Some(byte) = ring(source).and_then(Ring::pop) else {
+            // Whose line it is has paused; if another is ready the line is broken for it.
+            if self.next_source().is_none() {
+                return false;
+            }
+            self.current = None;
+            self.held_return = false;
+            self.queue(&[b"\r\n"]);
+            return true;
+        };
+        let held = core::mem::take(&mut self.held_return);
+        match byte {
+            b'\n' => {
+                self.current = None;
+                self.queue(&[b"\r\n"]);
+            }
+            b'\r' => self.held_return = true,
+            _ => {
+                if held {
+                    // The guest rewrites its line: the mark stays in front.
+                    let name = name(source);
+                    self.queue(&[b"\r[", name.as_bytes(), b"] ", &[byte]]);
+                } else if !self.put(byte) {
+                    self.queue(&[&[byte]]);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Whose line comes next: the kernel's first, then the partitions in turn.
+    fn next_source(&mut self) -> Option<Source> {
+        if KERNEL_RING.is_ready() {
+            return Some(KERNEL);
+        }
+        let partitions = system::partitions();
+        let count = partitions.len();
+        for i in 1..=count {
+            let index = (usize::from(self.turn) + i) % count;
+            if partitions[index].output.is_ready() {
+                self.turn = index as u8;
+                return Some(index as u8);
+            }
+        }
+        None
+    }
+
+    fn mark(&mut self, source: Source) {
+        self.queue(&[b"[", name(source).as_bytes(), b"] "]);
+    }
+
+    fn queue(&mut self, parts: &[&[u8]]) {
+        let bytes = parts.iter().flat_map(|part| part.iter());
+        self.first_len = 0;
+        self.first_at = 0;
+        for (place, byte) in self.first.iter_mut().zip(bytes) {
+            *place = *byte;
+            self.first_len += 1;
+        }
+    }
+
+    fn put(&mut self, byte: u8) -> bool {
+        let Some(uart) = &mut self.uart else {
+            return true;
+        };
+        if uart.put(byte) {
+            return true;
+        }
+        FULL.store(true, Ordering::Relaxed);
+        uart.want_room(true);
+        false
+    }
+
+    /// What a key means. Every key after the escape key closes the menu.
+    fn key(&mut self, byte: u8) -> Key {
+        let partitions = system::partitions().len() as u8;
+        let number = |byte: u8| {
+            let n = byte.wrapping_sub(b'1');
+            (n < partitions).then_some(n)
+        };
+        let menu = core::mem::replace(&mut self.menu, Menu::Closed);
+        match (menu, byte) {
+            (Menu::Closed, ESCAPE) => {
+                self.menu = Menu::Open;
+                Key::Menu
+            }
+            (Menu::Closed, byte) => Key::Input(byte),
+            (Menu::Open, ESCAPE) => Key::Input(ESCAPE),
+            (Menu::Open, b's') => Key::Status,
+            (Menu::Open, b'q') => Key::Quit,
+            (Menu::Open, b'g') => self.choose(Command::Start),
+            (Menu::Open, b'x') => self.choose(Command::Stop),
+            (Menu::Open, b'r') => self.choose(Command::Restart),
+            (Menu::Open, byte) => match number(byte) {
+                Some(n) => {
+                    set_focus(n);
+                    Key::Moved
+                }
+                None => Key::Nothing,
+            },
+            (Menu::Choose(command), byte) => {
+                number(byte).map_or(Key::Nothing, |n| Key::Do(command, n))
+            }
+        }
+    }
+
+    fn choose(&mut self, command: Command) -> Key {
+        self.menu = Menu::Choose(command);
+        Key::Nothing
+    }
+}
+
+/// Name in the mark of a source's lines, at most 15 characters.
+fn name(source: Source) -> &'static str {
+    system::partitions()
+        .get(usize::from(source))
+        .map_or("tessera", |partition| partition.name.as_str())
+}
+
+fn ring(source: Source) -> Option<&'static Ring> {
+    if source == KERNEL {
+        return Some(&KERNEL_RING);
+    }
+    system::partitions()
+        .get(usize::from(source))
+        .map(|partition| &partition.output)
+}
+
+/// The port's interrupt: takes up to a FIFO of keys, and notes that there is room again.
+pub fn interrupt(mut handle: impl FnMut(Key)) {
+    FULL.store(false, Ordering::Relaxed);
+    for _ in 0..PIECE {
+        let mut output = OUTPUT.lock();
+        let Some(uart) = &mut output.uart else {
+            return;
+        };
+        uart.acknowledge();
+        uart.want_room(false);
+        let Some(byte) = uart.get() else {
+            return;
+        };
+        let key = output.key(byte);
+        drop(output);
+        handle(key);
+    }
+}
+
+/// A line of the kernel's own, made without the formatting machinery because guests run meanwhile.
+pub struct Line(());
+
+impl Line {
+    /// Begins a line.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self(())
+    }
+
+    /// Adds text.
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        for &byte in text.as_bytes() {
+            KERNEL_RING.push(byte);
+        }
+        self
+    }
+
+    /// Adds a number in hexadecimal.
+    pub fn hex(&mut self, value: u64) -> &mut Self {
+        self.text("0x");
+        let digits = (64 - value.leading_zeros()).div_ceil(4).max(1);
+        for digit in (0..digits).rev() {
+            let nibble = (value >> (4 * digit)) as u8 & 15;
+            KERNEL_RING.push(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble });
+        }
+        self
+    }
+
+    /// Adds a number in decimal.
+    pub fn number(&mut self, value: u64) -> &mut Self {
+        let mut digits = [0u8; 20];
+        let mut rest = value;
+        let mut count = 0;
+        for place in digits.iter_mut().rev() {
+            *place = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            count += 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        for &digit in &digits[20 - count..] {
+            KERNEL_RING.push(digit);
+        }
+        self
+    }
+
+    /// Ends the line.
+    pub fn end(&mut self) {
+        KERNEL_RING.push(b'\n');
+    }
+}
+
+/// Writes kernel lines while no other core does.
+pub fn say(write: impl FnOnce(&mut Line)) {
+    let _turn = KERNEL_WRITER.lock();
+    write(&mut Line::begin());
+}
+
+/// Formatted output straight to the port: while the kernel boots, and when it dies.
+pub struct Early;
+
+impl Write for Early {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut output = OUTPUT.lock();
+        for byte in text.bytes() {
+            if byte == b'\n' {
+                output.put_early(b'\r');
+            }
+            output.put_early(byte);
+        }
+        Ok(())
+    }
+}
+
+impl Output {
+    fn put_early(&mut self, byte: u8) {
+        let Some(uart) = &mut self.uart else {
+            return;
+        };
+        let mut patience = 1_000_000u32;
+        while !uart.put(byte) && patience > 0 {
+            patience -= 1;
+        }
+    }
+}
+
+/// Forgets who has the port: the kernel is dying, and the lock may be held by what died.
+pub fn seize() {
+    OUTPUT.force_unlock();
+}
+
+/// Prints a line while the kernel boots, or when it dies.
+#[macro_export]
+macro_rules! print_early {
+    ($($arguments:tt)*) => {{
+        use core::fmt::Write as _;
+        let _ = writeln!($crate::console::Early, "[tessera] {}", format_args!($($arguments)*));
+    }};
+}

@@ -1,0 +1,49 @@
+//! A physical interrupt. Every one comes to EL2 first.
+
+use crate::arch::context::Frame;
+use crate::arch::vectors::Resume;
+use crate::arch::{gic, timer};
+use crate::console;
+use crate::sched::Core;
+
+/// An interrupt while a guest ran.
+pub extern "C" fn entry(frame: *mut Frame) -> Resume {
+    // SAFETY: once per entry.
+    let core = unsafe { Core::current() };
+    core.begin(frame);
+    take(core);
+    core.leave()
+}
+
+/// Takes the most urgent pending interrupt.
+pub fn take(core: &mut Core) {
+    let Some(interrupt) = core.gic.acknowledge() else {
+        return;
+    };
+    let intid = interrupt.intid();
+    if intid == timer::EL1_VIRTUAL {
+        if core.has_loaded() {
+            core.gic.drop_priority(interrupt);
+            core.virtual_timer_fired();
+        } else {
+            core.gic.complete(interrupt);
+        }
+        return;
+    }
+    core.gic.complete(interrupt);
+    if intid == core.own.timer {
+        core.expire();
+    } else if intid == gic::KICK {
+        core.serve_requests();
+    } else if intid == core.own.maintenance {
+        if core.has_loaded() {
+            core.refresh();
+        }
+    } else if Some(intid) == core.own.console {
+        console::interrupt(|key| core.command(key));
+        crate::vmm::console_has_room(core);
+    } else {
+        // Nobody's: it must not come again.
+        core.gic.disable(intid);
+    }
+}

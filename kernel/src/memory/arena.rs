@@ -1,0 +1,90 @@
+//! Memory for the kernel's own objects and tables, all of it handed out while the kernel boots.
+//!
+//! There is no heap: an object that is made here lives for ever, and the arena is gone when the
+//! first guest starts.
+
+use super::Range;
+use crate::arch::mmu;
+use core::mem::MaybeUninit;
+use stage2::Pa;
+
+/// A block of RAM, filled from below.
+pub struct Arena {
+    next: u64,
+    end: u64,
+    start: u64,
+}
+
+/// A board runs out of kernel memory only with a description that `check` would have refused, before any guest runs.
+fn exhausted() -> ! {
+    panic!("the kernel's memory does not suffice for this system: it has too many partitions, vCPUs or regions")
+}
+
+impl Arena {
+    /// Size of the block in bytes.
+    pub const SIZE: u64 = 2 << 20;
+
+    /// Takes over a block of RAM.
+    ///
+    /// # Safety
+    ///
+    /// The window shows it, and nothing else uses it.
+    #[must_use]
+    pub unsafe fn new(range: Range) -> Self {
+        Self {
+            start: range.start,
+            next: range.start,
+            end: range.end,
+        }
+    }
+
+    /// Bytes handed out.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.next - self.start
+    }
+
+    fn take(&mut self, len: u64, align: u64) -> Pa {
+        let at = self.next.next_multiple_of(align);
+        if at + len > self.end {
+            exhausted();
+        }
+        self.next = at + len;
+        Pa::new(at)
+    }
+
+    /// `count` contiguous zeroed frames of 4 KiB, aligned to their size.
+    pub fn frames(&mut self, count: usize) -> Pa {
+        let len = count as u64 * 4096;
+        let pa = self.take(len, len.next_power_of_two());
+        // SAFETY: just taken; the window shows it.
+        unsafe { core::ptr::write_bytes(mmu::window(pa) as *mut u8, 0, len as usize) }
+        pa
+    }
+
+    /// An object that lives for ever.
+    pub fn object<T>(&mut self, value: T) -> &'static mut T {
+        let pa = self.take(size_of::<T>() as u64, align_of::<T>().max(64) as u64);
+        // SAFETY: just taken, aligned, shown by the window, and never given to anyone else.
+        let place = unsafe { &mut *(mmu::window(pa) as *mut MaybeUninit<T>) };
+        place.write(value)
+    }
+
+    /// `count` objects that live for ever, each made by `make`.
+    pub fn slice<T>(&mut self, count: usize, mut make: impl FnMut(usize) -> T) -> &'static mut [T] {
+        let pa = self.take((size_of::<T>() * count) as u64, align_of::<T>().max(64) as u64);
+        let first = mmu::window(pa) as *mut T;
+        for i in 0..count {
+            // SAFETY: inside what was just taken.
+            unsafe { first.add(i).write(make(i)) }
+        }
+        // SAFETY: all `count` have been written, and nobody else has them.
+        unsafe { core::slice::from_raw_parts_mut(first, count) }
+    }
+
+    /// A stack of `len` bytes with a frame below it that the caller unmaps: (guard, top).
+    pub fn stack(&mut self, len: u64) -> (Pa, usize) {
+        let guard = self.take(4096 + len, 4096);
+        (guard, mmu::window(guard) + 4096 + len as usize)
+    }
+}

@@ -1,0 +1,141 @@
+//! A virtual processor, as the core that it is bound to sees it.
+
+use super::Partition;
+use crate::arch::context::{El1, Fp, Frame};
+use crate::arch::gic::VirtualState;
+use crate::arch::timer;
+use sched::Index;
+use vgic::VcpuIndex;
+
+/// What a vCPU does now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// Off or parked: nothing of it may run.
+    Off,
+    /// It waits for an interrupt.
+    Waiting,
+    /// It runs when it is its turn.
+    Ready,
+}
+
+/// Long work that vCPU 0 does at EL2 for its partition, in pieces, in its own place, priority and budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// None.
+    None,
+    /// Puts interrupt controller and devices back to power-on.
+    Reset,
+    /// Cleans RAM out of the caches: region and offset.
+    Clean {
+        /// Index of the region.
+        region: u16,
+        /// Bytes of it that are done.
+        offset: u64,
+    },
+    /// Copies an image: load and offset, and the CRC so far.
+    Load {
+        /// Index of the load.
+        load: u16,
+        /// Bytes of it that are done.
+        offset: u64,
+        /// CRC of them, not inverted.
+        crc: u32,
+    },
+    /// Writes the seed of a loaded device tree.
+    Seed {
+        /// Index of the load.
+        load: u16,
+    },
+    /// Starts vCPU 0.
+    Start,
+}
+
+/// A virtual processor.
+#[repr(C)]
+pub struct Vcpu {
+    /// First, so that a frame's address is its vCPU's.
+    pub frame: Frame,
+    /// Its EL1 and EL0 registers while another vCPU's are in the processor.
+    pub el1: El1,
+    /// Its virtual timer likewise.
+    pub timer: timer::Virtual,
+    /// Its virtual CPU interface likewise.
+    pub interface: VirtualState,
+    /// Its partition.
+    pub partition: &'static Partition,
+    /// Which vCPU of the partition it is.
+    pub index: VcpuIndex,
+    /// Its place in the scheduler.
+    pub entity: Index,
+    /// What it does.
+    pub run: Run,
+    /// The interrupt state has changed since the list registers were filled.
+    pub attention: bool,
+    /// Work at EL2.
+    pub job: Job,
+    /// The next line of a crash report, if one is to be made.
+    pub report: Option<u8>,
+    /// The next line of the status of all partitions, if it is to be shown.
+    pub status: Option<u8>,
+    /// CNTP_CTL_EL0 as the guest has written it (enable and mask).
+    pub physical_control: u64,
+    /// CNTP_CVAL_EL0.
+    pub physical_compare: u64,
+    /// OS lock of the debug architecture.
+    pub os_lock: bool,
+    /// Its FP registers while another vCPU's are in the processor.
+    pub fp: Fp,
+}
+
+/// SPSR_EL2 of a vCPU that starts: EL1 with its own stack pointer, all exceptions masked.
+const START_STATE: u64 = 0x3c5;
+
+impl Vcpu {
+    /// A vCPU that is off.
+    #[must_use]
+    pub fn new(partition: &'static Partition, index: VcpuIndex, entity: Index, stack: u64) -> Self {
+        let mut frame = Frame::new();
+        frame.core_stack = stack;
+        Self {
+            frame,
+            el1: El1::new(),
+            timer: timer::Virtual::default(),
+            interface: VirtualState::default(),
+            partition,
+            index,
+            entity,
+            run: Run::Off,
+            attention: false,
+            job: Job::None,
+            report: None,
+            status: None,
+            physical_control: 0,
+            physical_compare: 0,
+            os_lock: true,
+            fp: Fp::new(),
+        }
+    }
+
+    /// VMPIDR_EL2: affinity 0.0.0.index.
+    #[must_use]
+    pub fn affinity(&self) -> u64 {
+        1 << 31 | u64::from(self.index.get())
+    }
+
+    /// Puts every register back to its value out of reset, to start at `entry`. It must not be loaded.
+    pub fn reset(&mut self, entry: u64, arguments: [u64; 4]) {
+        self.frame.x = [0; 31];
+        self.frame.x[..4].copy_from_slice(&arguments);
+        self.frame.elr = entry;
+        self.frame.spsr = START_STATE;
+        self.el1 = El1::new();
+        self.timer = timer::Virtual::default();
+        self.interface = VirtualState::default();
+        self.physical_control = 0;
+        self.physical_compare = 0;
+        self.os_lock = true;
+        self.fp.q = [0; 32];
+        self.fp.fpcr = 0;
+        self.fp.fpsr = 0;
+    }
+}

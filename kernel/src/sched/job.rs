@@ -1,0 +1,201 @@
+//! Long work at EL2, a piece at a time.
+//!
+//! A piece is at most about a thousand instructions; between pieces the core looks for interrupts and for
+//! somebody more urgent. The work runs as vCPU 0 of the partition it is for.
+
+use super::Core;
+use crate::arch::tlb::Tlb;
+use crate::arch::{cache, control, crc, timer};
+use crate::console;
+use crate::memory::guest;
+use crate::object::{Crash, Job, Partition, Run, State, Target};
+use crate::system;
+use chacha20::cipher::{KeyIvInit, StreamCipher};
+use core::sync::atomic::Ordering;
+use manifest::Load;
+
+/// Bytes copied, checked and cleaned in one piece.
+const COPY: u64 = 1024;
+/// Bytes cleaned out of the caches in one piece.
+const CLEAN: u64 = 8192;
+
+impl Core {
+    pub(super) fn do_job(&mut self, slot: usize) {
+        let partition = self.vcpus[slot].partition;
+        let next = match self.vcpus[slot].job {
+            Job::None => Job::None,
+            Job::Reset => self.reset(partition),
+            Job::Clean { region, offset } => clean(partition, region, offset),
+            Job::Load { load, offset, crc } => match load_piece(partition, load, offset, crc) {
+                Ok(job) => job,
+                Err(reason) => {
+                    self.vcpus[slot].job = Job::None;
+                    self.vcpus[slot].report = Some(0);
+                    let crash = Crash {
+                        vcpu: 0,
+                        reason,
+                        pc: 0,
+                        esr: 0,
+                        far: 0,
+                        ipa: partition.loads.get(usize::from(load)).map_or(0, |l| l.ipa.get()),
+                        at: timer::now(),
+                    };
+                    partition.shared.lock().crash = Some(crash);
+                    partition.faults.fetch_add(1, Ordering::Relaxed);
+                    // The bundle will not mend: it stays off whatever its policy.
+                    self.stop(partition, Target::Off);
+                    return;
+                }
+            },
+            Job::Seed { load } => {
+                write_seed(partition, load);
+                Job::Load { load: load + 1, offset: 0, crc: !0 }
+            }
+            Job::Start => {
+                cache::finish();
+                let mut shared = partition.shared.lock();
+                partition.starts.fetch_add(1, Ordering::Relaxed);
+                let _ = shared.space.vttbr();
+                partition.set_state(State::Running);
+                let vcpu = &mut self.vcpus[slot];
+                vcpu.reset(partition.entry, partition.arguments);
+                vcpu.run = Run::Ready;
+                Job::None
+            }
+        };
+        self.vcpus[slot].job = next;
+    }
+
+    /// Interrupt controller, devices and power states go back to power-on; translations are forgotten.
+    fn reset(&mut self, partition: &'static Partition) -> Job {
+        let mut shared = partition.shared.lock();
+        // SAFETY: no vCPU of the partition is loaded on any core, and none runs here meanwhile.
+        unsafe { control::with_space(partition.vttbr, || shared.space.retire(&mut Tlb)) }
+        shared.vgic().reset();
+        shared.power.reset();
+        if let Some(uart) = &mut shared.uart {
+            uart.reset();
+        }
+        if let Some(rtc) = &mut shared.rtc {
+            rtc.reset();
+        }
+        partition.output.flush();
+        match shared.then {
+            Target::Restart => {
+                partition.set_state(State::Loading);
+                Job::Clean { region: 0, offset: 0 }
+            }
+            Target::Off => {
+                partition.set_state(State::Off);
+                console::say(|line| line.text(partition.name.as_str()).text(": off").end());
+                Job::None
+            }
+        }
+    }
+
+    /// Reports a crash, a line at a time.
+    pub(super) fn do_report(&mut self, slot: usize) {
+        let vcpu = &mut self.vcpus[slot];
+        let partition = vcpu.partition;
+        let crash = partition.shared.lock().crash;
+        let (Some(line_number), Some(crash)) = (vcpu.report, crash) else {
+            vcpu.report = None;
+            return;
+        };
+        console::say(|line| {
+            let line = line.text(partition.name.as_str());
+            match line_number {
+                0 => line.text(": fault: ").text(crash.reason).end(),
+                _ => {
+                    line.text(": vcpu ").number(u64::from(crash.vcpu));
+                    line.text(" pc ").hex(crash.pc).text(" esr ").hex(crash.esr);
+                    line.text(" far ").hex(crash.far).text(" ipa ").hex(crash.ipa).end();
+                }
+            }
+        });
+        vcpu.report = (line_number == 0).then_some(1);
+    }
+}
+
+/// Shows one partition's status; `None` after the last.
+pub(super) fn show_status(n: u8) -> Option<u8> {
+    let partition = system::partitions().get(usize::from(n))?;
+    let state = match partition.state() {
+        State::Off => "off",
+        State::Loading => "loading",
+        State::Running => "running",
+        State::Stopping => "stopping",
+    };
+    console::say(|line| {
+        line.number(u64::from(n) + 1).text(" ").text(partition.name.as_str());
+        line.text(": ").text(state);
+        line.text(", starts ").number(u64::from(partition.starts.load(Ordering::Relaxed)));
+        line.text(", faults ").number(u64::from(partition.faults.load(Ordering::Relaxed)));
+        line.end();
+    });
+    n.checked_add(1)
+}
+
+/// Cleans and invalidates a piece of the partition's RAM, so that nothing of the guest's last life comes out of a cache
+/// over what is written now.
+fn clean(partition: &Partition, region: u16, offset: u64) -> Job {
+    let Some(place) = partition.regions.get(usize::from(region)) else {
+        return Job::Load { load: 0, offset: 0, crc: !0 };
+    };
+    let len = CLEAN.min(place.size - offset);
+    guest::clean(place, offset, len);
+    if offset + len < place.size {
+        Job::Clean { region, offset: offset + len }
+    } else {
+        Job::Clean { region: region + 1, offset: 0 }
+    }
+}
+
+/// Copies a piece of an image. At its end its CRC must be right.
+fn load_piece(partition: &Partition, index: u16, offset: u64, crc: u32) -> Result<Job, &'static str> {
+    let Some(load) = partition.loads.get(usize::from(index)) else {
+        return Ok(Job::Start);
+    };
+    let next = Job::Load { load: index + 1, offset: 0, crc: !0 };
+    if !manifest::Gic::decode(load.gic).is_some_and(|gic| gic.suits(partition.gic)) {
+        return Ok(next);
+    }
+    let (len, memory_len) = (load.len.get(), load.memory_len.get());
+    if offset < len {
+        let piece = COPY.min(len - offset);
+        let crc = copy(partition, load, offset, piece, crc).ok_or("its image lies outside its memory")?;
+        if offset + piece == len && !crc != load.crc.get() {
+            return Err("its image in the bundle is damaged (CRC)");
+        }
+        return Ok(Job::Load { load: index, offset: offset + piece, crc });
+    }
+    if offset < memory_len {
+        let piece = (2 * COPY).min(memory_len - offset);
+        guest::zero(partition, load.ipa.get() + offset, piece).ok_or("its image lies outside its memory")?;
+        return Ok(Job::Load { load: index, offset: offset + piece, crc });
+    }
+    Ok(if load.seed_len.get() != 0 { Job::Seed { load: index } } else { next })
+}
+
+fn copy(partition: &Partition, load: &Load, offset: u64, len: u64, crc: u32) -> Option<u32> {
+    let from = usize::try_from(load.offset.get().checked_add(offset)?).ok()?;
+    let bytes = system::bundle().get(from..from.checked_add(len as usize)?)?;
+    guest::write(partition, load.ipa.get() + offset, bytes)?;
+    Some(crc::update(crc, bytes))
+}
+
+/// Every start of every partition gets random bytes of its own: the key stream for (partition, number of the start).
+fn write_seed(partition: &Partition, index: u16) {
+    let Some(load) = partition.loads.get(usize::from(index)) else {
+        return;
+    };
+    let mut nonce = [0; 12];
+    nonce[0] = partition.index;
+    nonce[4..6].copy_from_slice(&partition.starts.load(Ordering::Relaxed).to_le_bytes());
+    let mut bytes = [0; 64];
+    let key = system::seed();
+    chacha20::ChaCha20::new(&key.into(), &nonce.into()).apply_keystream(&mut bytes);
+    let len = (load.seed_len.get() as usize).min(bytes.len());
+    let at = load.ipa.get() + u64::from(load.seed_offset.get());
+    let _ = guest::write(partition, at, &bytes[..len]);
+}

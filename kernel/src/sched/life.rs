@@ -1,0 +1,231 @@
+//! The life of a partition: stop, reset, load, start, fault.
+//!
+//! Stopping takes every vCPU off its core, wherever it is; the last one to leave makes vCPU 0 reset the
+//! partition. Nobody waits: each step is a request to a core or a piece of work. Other partitions run on.
+
+use super::Core;
+use crate::arch::{cpu, smc, timer};
+use crate::console::{self, Command};
+use crate::object::{Crash, Job, Partition, Run, Start, State, Target, request};
+use crate::system;
+use core::sync::atomic::Ordering;
+use manifest::OnFault;
+use sched::Time;
+
+impl Core {
+    /// Starts every partition that starts by itself and has its vCPU 0 here.
+    pub fn begin_all(&mut self) {
+        for slot in 0..self.vcpus.len() {
+            let vcpu = &self.vcpus[slot];
+            if vcpu.index.get() == 0 && vcpu.partition.state() == State::Loading {
+                self.begin_load(slot, false);
+            }
+        }
+        self.serve_requests();
+    }
+
+    /// Stops a partition, to stay off or to start again. Does nothing if it is off or stopping already,
+    /// except that a later wish replaces an earlier one.
+    pub fn stop(&mut self, partition: &'static Partition, then: Target) {
+        {
+            let mut shared = partition.shared.lock();
+            match partition.state() {
+                State::Off => return,
+                State::Stopping => {
+                    shared.then = then;
+                    return;
+                }
+                State::Loading | State::Running => {}
+            }
+            shared.then = then;
+            shared.to_park = partition.vcpus.len() as u8;
+            partition.set_state(State::Stopping);
+        }
+        self.request_all(partition, request::PARK);
+    }
+
+    /// Starts a partition that is off.
+    pub fn start(&mut self, partition: &'static Partition) {
+        {
+            let _shared = partition.shared.lock();
+            if partition.state() != State::Off {
+                return;
+            }
+            partition.set_state(State::Loading);
+        }
+        self.request_first(partition, request::LOAD);
+    }
+
+    /// A vCPU leaves its core. Its physical timer interrupt, if in flight, ends with the next vCPU that is loaded.
+    pub(super) fn park(&mut self, slot: usize) {
+        // A late SError must be seen while the one to blame is still here.
+        cpu::dsb();
+        self.vcpus[slot].run = Run::Off;
+        self.vcpus[slot].job = Job::None;
+        self.discard(slot);
+        let vcpu = &mut self.vcpus[slot];
+        vcpu.attention = false;
+        let (partition, entity, index) = (vcpu.partition, vcpu.entity, vcpu.index);
+        self.policy.reset(entity, Time(timer::now()));
+        self.again = true;
+        let last = {
+            let mut shared = partition.shared.lock();
+            let _ = index;
+            shared.to_park = shared.to_park.saturating_sub(1);
+            shared.to_park == 0
+        };
+        if last {
+            self.request_first(partition, request::RESET);
+        }
+    }
+
+    /// All vCPUs are parked: vCPU 0 begins the reset, as its own work.
+    pub(super) fn begin_reset(&mut self, slot: usize) {
+        self.vcpus[slot].job = Job::Reset;
+        self.wake_for_work(slot);
+    }
+
+    /// Begins to load the partition's images; at a restart its RAM is first cleaned out of the caches.
+    pub(super) fn begin_load(&mut self, slot: usize, again: bool) {
+        self.vcpus[slot].job = if again {
+            Job::Clean { region: 0, offset: 0 }
+        } else {
+            Job::Load { load: 0, offset: 0, crc: !0 }
+        };
+        self.wake_for_work(slot);
+    }
+
+    /// A vCPU that PSCI CPU_ON has named begins.
+    pub(super) fn start_secondary(&mut self, slot: usize) {
+        let partition = self.vcpus[slot].partition;
+        let index = self.vcpus[slot].index;
+        let start = {
+            let mut shared = partition.shared.lock();
+            if partition.state() != State::Running {
+                return;
+            }
+            shared.power.cpu_started(index.get());
+            shared.starts[usize::from(index.get())]
+        };
+        self.discard(slot);
+        let vcpu = &mut self.vcpus[slot];
+        vcpu.reset(start.entry, [start.context, 0, 0, 0]);
+        vcpu.run = Run::Ready;
+        self.wake_for_work(slot);
+    }
+
+    /// The loaded vCPU turns itself off.
+    pub fn cpu_off(&mut self) {
+        let slot = self.slot();
+        self.vcpus[slot].run = Run::Off;
+        self.discard(slot);
+        let entity = self.vcpus[slot].entity;
+        self.policy.block(entity, Time(timer::now()));
+        self.again = true;
+    }
+
+    /// The loaded vCPU comes back from a power-down state at `start`: at once if `ready`, else with the next interrupt. Its
+    /// interrupt controller and timers are in a power domain that stays on, as PSCI wants of those that can wake it.
+    pub fn restart_vcpu(&mut self, start: Start, ready: bool) {
+        let slot = self.slot();
+        self.unload();
+        self.interrupted = core::ptr::null_mut();
+        let vcpu = &mut self.vcpus[slot];
+        let (virtual_timer, interface) = (vcpu.timer, vcpu.interface.clone());
+        let physical = (vcpu.physical_control, vcpu.physical_compare);
+        vcpu.reset(start.entry, [start.context, 0, 0, 0]);
+        (vcpu.timer, vcpu.interface) = (virtual_timer, interface);
+        (vcpu.physical_control, vcpu.physical_compare) = physical;
+        if self.fp_owner == Some(slot) {
+            self.fp_owner = None;
+        }
+        self.again = true;
+        if !ready {
+            self.vcpus[slot].run = Run::Waiting;
+            let entity = self.vcpus[slot].entity;
+            self.policy.block(entity, Time(timer::now()));
+        }
+    }
+
+    /// The loaded guest has done what is not supported: its partition ends, alone.
+    pub fn fault(&mut self, reason: &'static str, esr: u64, ipa: u64) {
+        let crash = Crash {
+            vcpu: self.vcpu().index.get(),
+            reason,
+            pc: cpu::guest_pc(),
+            esr,
+            far: cpu::fault_address(),
+            ipa,
+            at: timer::now(),
+        };
+        let partition = self.partition();
+        self.fault_of(partition, crash);
+    }
+
+    /// A partition ends because of `crash`.
+    pub(super) fn fault_of(&mut self, partition: &'static Partition, crash: Crash) {
+        partition.shared.lock().crash = Some(crash);
+        let faults = partition.faults.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let again = partition.on_fault == OnFault::Restart
+            && (partition.max_restarts == 0 || faults <= partition.max_restarts);
+        self.request_first(partition, request::REPORT);
+        self.stop(partition, if again { Target::Restart } else { Target::Off });
+    }
+
+    /// Does what a key on the console asks.
+    pub fn command(&mut self, key: console::Key) {
+        match key {
+            console::Key::Input(byte) => {
+                if let Some(partition) = system::partitions().get(usize::from(console::focus())) {
+                    crate::vmm::input(self, partition, byte);
+                }
+            }
+            console::Key::Menu => self.show(Show::Menu),
+            console::Key::Status => self.show(Show::Status),
+            console::Key::Moved => self.show(Show::Keyboard),
+            console::Key::Do(command, n) => {
+                let Some(partition) = system::partitions().get(usize::from(n)) else {
+                    return;
+                };
+                match command {
+                    Command::Start => self.start(partition),
+                    Command::Stop => self.stop(partition, Target::Off),
+                    Command::Restart if partition.state() == State::Off => self.start(partition),
+                    Command::Restart => self.stop(partition, Target::Restart),
+                }
+            }
+            console::Key::Quit => {
+                console::say(|line| line.text("powering off").end());
+                console::drain_all();
+                smc::system_off();
+            }
+            console::Key::Nothing => {}
+        }
+    }
+
+    /// Writes a piece of what the menu shows; it is short, and the console brings it out in its own time.
+    fn show(&mut self, what: Show) {
+        let focus = usize::from(console::focus());
+        match what {
+            Show::Menu => console::say(|line| {
+                line.text("menu: 1-9 keyboard, s status, r N restart, x N stop, g N start, q quit").end();
+            }),
+            Show::Keyboard => console::say(|line| {
+                let name = system::partitions().get(focus).map_or("", |p| p.name.as_str());
+                line.text("keyboard: ").text(name).end();
+            }),
+            Show::Status => {}
+        }
+        let wanted = if what == Show::Status { request::STATUS } else { request::CONSOLE };
+        if let Some(partition) = system::partitions().get(focus) {
+            self.request_first(partition, wanted);
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Show {
+    Menu,
+    Keyboard,
+    Status,
+}

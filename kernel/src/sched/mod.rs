@@ -1,0 +1,407 @@
+//! A core: what runs on it and when. The policy is `crates/sched`; this is its hands.
+//!
+//! Everything in a [`Core`] belongs to one physical core and is touched by no other; others leave
+//! requests in a vCPU's link and send an interrupt. Handlers change state and, where that may
+//! change who should run, set `again`; [`Core::leave`] then chooses.
+
+mod job;
+mod life;
+mod switch;
+
+use crate::arch::context::Frame;
+use crate::arch::control::Controls;
+use crate::arch::gic::Gic;
+use crate::arch::vectors::Resume;
+use crate::arch::{cpu, timer};
+use crate::object::{Job, Partition, Run, Vcpu, request};
+use crate::{console, exit, system};
+use core::sync::atomic::Ordering;
+use manifest::{CorePolicy, MAX_CONTEXTS_PER_CORE};
+use sched::{Deadlines, Slot, Time};
+use vgic::VcpuSet;
+
+/// The timers of a vCPU; each has a slot in the core's deadlines.
+#[derive(Clone, Copy)]
+pub enum Timer {
+    /// Its virtual timer, while another vCPU is loaded.
+    Virtual = 0,
+    /// Its emulated physical timer.
+    Physical = 1,
+    /// Its partition's unfinished line of output.
+    Flush = 2,
+    /// Its partition's clock alarm.
+    Alarm = 3,
+}
+
+const TIMERS: usize = 4;
+
+/// A line of output without an end leaves after this many milliseconds.
+const FLUSH_AFTER_MS: u64 = 20;
+
+/// One physical core.
+pub struct Core {
+    /// Its index in the description.
+    pub index: u16,
+    /// Its interrupt controller and virtual interface.
+    pub gic: Gic,
+    /// What EL2's controls hold.
+    pub controls: Controls,
+    /// Who is to run.
+    pub policy: sched::Core<MAX_CONTEXTS_PER_CORE>,
+    /// Several contexts or one.
+    pub kind: CorePolicy,
+    /// When who is to wake.
+    pub deadlines: Deadlines<{ MAX_CONTEXTS_PER_CORE * TIMERS }>,
+    /// The vCPUs that are bound to this core.
+    pub vcpus: &'static mut [Vcpu],
+    /// Whose EL1 registers, timer and list registers are in the processor.
+    loaded: Option<usize>,
+    /// Whose FP registers are.
+    fp_owner: Option<usize>,
+    /// Whose general-purpose registers are: the frame that was interrupted. Null if they are void.
+    interrupted: *mut Frame,
+    /// Who should run may have changed.
+    again: bool,
+    /// What EL2's timer is armed for.
+    alarm: Option<u64>,
+    /// The virtual timer's physical interrupt is active because the loaded vCPU's virtual one is in flight.
+    timer_active: bool,
+    /// Interrupt numbers of the kernel's own: timer, maintenance, console.
+    pub own: OwnInterrupts,
+}
+
+/// The kernel's own interrupts.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnInterrupts {
+    /// EL2's physical timer.
+    pub timer: u32,
+    /// The virtual interface's maintenance interrupt.
+    pub maintenance: u32,
+    /// The serial port, on the core that has it.
+    pub console: Option<u32>,
+}
+
+impl Core {
+    /// A core with nothing loaded.
+    #[must_use]
+    pub fn new(
+        index: u16,
+        gic: Gic,
+        controls: Controls,
+        kind: CorePolicy,
+        policy: sched::Core<MAX_CONTEXTS_PER_CORE>,
+        vcpus: &'static mut [Vcpu],
+        own: OwnInterrupts,
+    ) -> Self {
+        Self {
+            index,
+            gic,
+            controls,
+            policy,
+            kind,
+            deadlines: Deadlines::new(),
+            vcpus,
+            loaded: None,
+            fp_owner: None,
+            interrupted: core::ptr::null_mut(),
+            again: true,
+            alarm: None,
+            timer_active: false,
+            own,
+        }
+    }
+
+    /// This core.
+    ///
+    /// # Safety
+    ///
+    /// Only once in each entry to EL2, whose handler owns the core until it returns.
+    #[inline(always)]
+    pub unsafe fn current() -> &'static mut Self {
+        // SAFETY: `boot` set the pointer to this core's `Core`, which lives for ever.
+        unsafe { &mut *(cpu::own_pointer() as *mut Self) }
+    }
+
+    /// Begins the handling of an exit: the loaded vCPU's registers are in `frame` and in the processor.
+    #[inline(always)]
+    pub fn begin(&mut self, frame: *mut Frame) {
+        self.interrupted = frame;
+    }
+
+    /// The loaded vCPU's slot. Exits come from a loaded vCPU.
+    #[inline(always)]
+    pub fn slot(&self) -> usize {
+        self.loaded.unwrap_or(0)
+    }
+
+    /// The vCPU that was interrupted.
+    #[inline(always)]
+    pub fn vcpu(&mut self) -> &mut Vcpu {
+        let slot = self.slot();
+        &mut self.vcpus[slot]
+    }
+
+    /// Its partition.
+    #[inline(always)]
+    pub fn partition(&mut self) -> &'static Partition {
+        self.vcpu().partition
+    }
+
+    /// Makes `leave` choose again.
+    pub fn reschedule(&mut self) {
+        self.again = true;
+    }
+
+    /// Ends the handling of an exit: says what runs now.
+    #[inline(always)]
+    pub fn leave(&mut self) -> Resume {
+        if self.again {
+            return self.choose();
+        }
+        Resume {
+            next: self.interrupted,
+            previous: self.interrupted,
+        }
+    }
+
+    /// Chooses who runs, and does the work at EL2 of whoever's turn it is, until a guest is to run.
+    pub fn choose(&mut self) -> Resume {
+        loop {
+            self.again = false;
+            let now = timer::now();
+            let chosen = self.policy.pick(Time(now));
+            self.set_alarm();
+            match chosen.map(|index| index.get()) {
+                Some(slot) if self.work(slot) => {}
+                Some(slot) => {
+                    self.load(slot);
+                    if !self.again {
+                        let next = &raw const self.vcpus[slot].frame;
+                        let previous = core::mem::replace(&mut self.interrupted, core::ptr::null_mut());
+                        return Resume { next, previous };
+                    }
+                }
+                None if console::kernel_has_work() => console::work(),
+                None => cpu::wait_for_interrupt(),
+            }
+            if cpu::interrupt_pending() {
+                exit::interrupt::take(self);
+            }
+        }
+    }
+
+    /// Does a piece of the work at EL2 that a vCPU has; `false` if it has none and may run.
+    fn work(&mut self, slot: usize) -> bool {
+        let vcpu = &mut self.vcpus[slot];
+        let partition = vcpu.partition;
+        if vcpu.index.get() == 0 {
+            if vcpu.report.is_some() {
+                self.do_report(slot);
+                return true;
+            }
+            if vcpu.job != Job::None {
+                self.do_job(slot);
+                return true;
+            }
+            if let Some(n) = vcpu.status {
+                vcpu.status = job::show_status(n);
+                return true;
+            }
+            if console::has_work(partition.index, &partition.output) {
+                console::work();
+                self.room_for_output(partition);
+                return true;
+            }
+        }
+        if self.vcpus[slot].run == Run::Ready {
+            return false;
+        }
+        // It was woken for work only.
+        let entity = self.vcpus[slot].entity;
+        self.policy.block(entity, Time(timer::now()));
+        true
+    }
+
+    /// Arms EL2's timer for the next deadline, if that is another than it is armed for.
+    fn set_alarm(&mut self) {
+        let next = match (self.deadlines.next(), self.policy.next_event()) {
+            (Some(a), Some(b)) => Some(a.0.min(b.0)),
+            (a, b) => a.or(b).map(|time| time.0),
+        };
+        if next != self.alarm {
+            self.alarm = next;
+            match next {
+                Some(at) => timer::set_alarm(at),
+                None => timer::clear_alarm(),
+            }
+        }
+    }
+
+    /// EL2's timer has fired: looks at every deadline that is due.
+    pub fn expire(&mut self) {
+        self.alarm = None;
+        timer::clear_alarm();
+        let now = timer::now();
+        while let Some(Slot(which)) = self.deadlines.expire(Time(now)) {
+            let slot = usize::from(which) / TIMERS;
+            match usize::from(which) % TIMERS {
+                0 => self.wake(slot),
+                1 => exit::sysreg::physical_timer_fired(self, slot),
+                2 => {
+                    self.vcpus[slot].partition.output.flush();
+                    self.wake_for_work(slot);
+                }
+                _ => crate::vmm::clock_alarm(self, slot, now),
+            }
+        }
+        self.again = true;
+    }
+
+    /// Sets or clears one of a vCPU's timers.
+    pub fn set_timer(&mut self, slot: usize, timer: Timer, at: Option<u64>) {
+        let which = Slot((slot * TIMERS + timer as usize) as u8);
+        match at {
+            Some(at) => {
+                if self.deadlines.set(which, Time(at)) {
+                    self.again = true;
+                }
+            }
+            None => self.deadlines.clear(which),
+        }
+    }
+
+    /// A vCPU that waits goes on.
+    pub fn wake(&mut self, slot: usize) {
+        let vcpu = &mut self.vcpus[slot];
+        if vcpu.run == Run::Waiting {
+            vcpu.run = Run::Ready;
+            self.policy.wake(vcpu.entity, Time(timer::now()));
+            self.again = true;
+        }
+    }
+
+    /// A vCPU's turn is wanted for work at EL2, whether it runs or not.
+    pub fn wake_for_work(&mut self, slot: usize) {
+        let entity = self.vcpus[slot].entity;
+        self.policy.wake(entity, Time(timer::now()));
+        self.again = true;
+    }
+
+    /// The loaded vCPU waits for an interrupt.
+    pub fn wait(&mut self) {
+        let slot = self.slot();
+        self.vcpus[slot].run = Run::Waiting;
+        let entity = self.vcpus[slot].entity;
+        self.policy.block(entity, Time(timer::now()));
+        self.again = true;
+    }
+
+    /// Makes the vCPUs of `set` look at their interrupts, wherever they are.
+    pub fn deliver(&mut self, partition: &Partition, set: VcpuSet) {
+        for vcpu in set {
+            if let Some(link) = partition.link(vcpu) {
+                self.request(link.core, link.slot, partition, vcpu.get(), request::ATTENTION);
+            }
+        }
+    }
+
+    /// Asks something of a vCPU, on whichever core it is.
+    pub fn request(&mut self, core: u16, slot: u8, partition: &Partition, vcpu: u8, what: u32) {
+        if core == self.index {
+            self.serve(usize::from(slot), what);
+            return;
+        }
+        if let Some(link) = partition.vcpus.get(usize::from(vcpu)) {
+            let before = link.requests.fetch_or(what, Ordering::AcqRel);
+            if before & what != what
+                && let Some(target) = system::target(core)
+            {
+                self.gic.kick(target);
+            }
+        }
+    }
+
+    /// Asks something of a partition's vCPU 0.
+    pub fn request_first(&mut self, partition: &Partition, what: u32) {
+        if let Some(link) = partition.vcpus.first() {
+            self.request(link.core, link.slot, partition, 0, what);
+        }
+    }
+
+    /// Asks something of every vCPU of a partition.
+    pub fn request_all(&mut self, partition: &Partition, what: u32) {
+        for (vcpu, link) in partition.vcpus.iter().enumerate() {
+            self.request(link.core, link.slot, partition, vcpu as u8, what);
+        }
+    }
+
+    /// Another core has kicked this one: serves the requests to its vCPUs.
+    pub fn serve_requests(&mut self) {
+        for slot in 0..self.vcpus.len() {
+            let vcpu = &self.vcpus[slot];
+            let Some(link) = vcpu.partition.link(vcpu.index) else {
+                continue;
+            };
+            if link.requests.load(Ordering::Relaxed) != 0 {
+                let what = link.requests.swap(0, Ordering::AcqRel);
+                self.serve(slot, what);
+            }
+        }
+    }
+
+    fn serve(&mut self, slot: usize, what: u32) {
+        if what & request::PARK != 0 {
+            self.park(slot);
+        }
+        if what & request::RESET != 0 {
+            self.begin_reset(slot);
+        }
+        if what & request::LOAD != 0 {
+            self.begin_load(slot, false);
+        }
+        if what & request::START != 0 {
+            self.start_secondary(slot);
+        }
+        if what & request::REPORT != 0 {
+            self.vcpus[slot].report = Some(0);
+        }
+        if what & request::STATUS != 0 {
+            self.vcpus[slot].status = Some(0);
+        }
+        if what & (request::CONSOLE | request::REPORT | request::STATUS) != 0 {
+            self.wake_for_work(slot);
+        }
+        if what & request::ATTENTION != 0 {
+            self.vcpus[slot].attention = true;
+            self.wake(slot);
+            self.again = true;
+        }
+    }
+
+    /// After output has left: the guest's UART has room again, and a prompt that is left gets its timer.
+    fn room_for_output(&mut self, partition: &'static Partition) {
+        let kicked = {
+            let mut shared = partition.shared.lock();
+            crate::vmm::output_room(&mut shared, partition)
+        };
+        self.deliver(partition, kicked);
+    }
+
+    /// A partition has written an unfinished line: it leaves after a moment if nothing follows.
+    pub fn flush_later(&mut self, partition: &Partition) {
+        let Some(link) = partition.vcpus.first() else {
+            return;
+        };
+        if link.core != self.index {
+            // vCPU 0 is on another core: let it go at once rather than set a timer there.
+            partition.output.flush();
+            self.request_first(partition, request::CONSOLE);
+            return;
+        }
+        let which = Slot(link.slot * TIMERS as u8 + Timer::Flush as u8);
+        if self.deadlines.get(which).is_none() {
+            let at = timer::now() + timer::frequency() / 1000 * FLUSH_AFTER_MS;
+            self.set_timer(usize::from(link.slot), Timer::Flush, Some(at));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Which vCPU's registers are in the processor. They stay there until another vCPU's are needed,
+//! also while the kernel works or idles.
+
+use super::{Core, Timer};
+use crate::arch::timer;
+use crate::object::Run;
+use manifest::CorePolicy;
+use vgic::IntId;
+
+/// The virtual timer's interrupt, for guest and host alike.
+pub const VIRTUAL_TIMER: IntId = IntId::ppi(timer::EL1_VIRTUAL as u8);
+
+impl Core {
+    /// Makes a vCPU the one that runs at the exception return.
+    pub(super) fn load(&mut self, slot: usize) {
+        if self.loaded == Some(slot) {
+            if self.vcpus[slot].attention {
+                self.refresh();
+            }
+            return;
+        }
+        self.unload();
+        let shared_core = self.kind == CorePolicy::Shared;
+        let Self { vcpus, gic, controls, .. } = self;
+        let vcpu = &mut vcpus[slot];
+        let partition = vcpu.partition;
+        vcpu.attention = false;
+        // SAFETY: `unload` has stored what was in the processor, and these belong to one vCPU.
+        unsafe {
+            vcpu.el1.load();
+            controls.guest(partition.vttbr, vcpu.affinity(), shared_core);
+        }
+        controls.allow_fp(self.fp_owner == Some(slot));
+        gic.load_virtual(&vcpu.interface);
+        gic.enable_virtual(true);
+        let (index, timer) = (vcpu.index, vcpu.timer);
+        self.set_timer(slot, Timer::Virtual, None);
+        let (kicked, in_flight) = {
+            let mut shared = partition.shared.lock();
+            let mut vgic = shared.vgic();
+            let mut kicked = vgic::VcpuSet::EMPTY;
+            // A timer that ran out meanwhile would interrupt at once: spare that exit.
+            if !vgic.hw_in_flight(index, VIRTUAL_TIMER)
+                && timer.deadline().is_some_and(|at| at <= timer::now())
+            {
+                kicked |= vgic.inject_hw(index, VIRTUAL_TIMER, VIRTUAL_TIMER);
+            }
+            kicked |= vgic.load(index, &mut self.gic);
+            (kicked, vgic.hw_in_flight(index, VIRTUAL_TIMER))
+        };
+        // The physical interrupt is active exactly while the loaded vCPU's virtual one is in flight.
+        if self.timer_active != in_flight {
+            self.timer_active = in_flight;
+            self.gic.set_active(timer::EL1_VIRTUAL, in_flight);
+        }
+        timer.load();
+        self.loaded = Some(slot);
+        self.deliver(partition, kicked.without(index));
+    }
+
+    /// Stores the loaded vCPU's registers, except those that the entry code stores.
+    pub(super) fn unload(&mut self) {
+        let Some(slot) = self.loaded.take() else {
+            return;
+        };
+        let Self { vcpus, gic, .. } = self;
+        let vcpu = &mut vcpus[slot];
+        let partition = vcpu.partition;
+        vcpu.el1.save();
+        vcpu.timer = timer::Virtual::save();
+        let (index, timer) = (vcpu.index, vcpu.timer);
+        let (kicked, in_flight) = {
+            let mut shared = partition.shared.lock();
+            let mut vgic = shared.vgic();
+            let kicked = vgic.save(index, gic);
+            (kicked, vgic.hw_in_flight(index, VIRTUAL_TIMER))
+        };
+        gic.save_virtual(&mut vcpu.interface);
+        self.timer_active = in_flight;
+        // What is in flight already needs no second wake-up.
+        if !in_flight && vcpu.run != Run::Off {
+            self.set_timer(slot, Timer::Virtual, timer.deadline());
+        }
+        self.deliver(partition, kicked.without(index));
+    }
+
+    /// Drops the loaded vCPU: nothing of it is kept but its interrupt controller's state.
+    pub(super) fn discard(&mut self, slot: usize) {
+        if self.loaded == Some(slot) {
+            self.unload();
+            self.interrupted = core::ptr::null_mut();
+        }
+        if self.fp_owner == Some(slot) {
+            self.fp_owner = None;
+        }
+        for timer in [Timer::Virtual, Timer::Physical, Timer::Alarm] {
+            self.set_timer(slot, timer, None);
+        }
+    }
+
+    /// Folds and refills the loaded vCPU's list registers.
+    pub fn refresh(&mut self) {
+        let slot = self.slot();
+        let vcpu = &mut self.vcpus[slot];
+        vcpu.attention = false;
+        let (partition, index) = (vcpu.partition, vcpu.index);
+        let kicked = {
+            let mut shared = partition.shared.lock();
+            let mut vgic = shared.vgic();
+            vgic.sync(index, &mut self.gic) | vgic.flush(index, &mut self.gic)
+        };
+        self.deliver(partition, kicked.without(index));
+    }
+
+    /// The virtual timer has interrupted: it is the loaded vCPU's. The physical interrupt stays active until the
+    /// guest ends the virtual one.
+    pub fn virtual_timer_fired(&mut self) {
+        let slot = self.slot();
+        let vcpu = &mut self.vcpus[slot];
+        let (partition, index) = (vcpu.partition, vcpu.index);
+        self.timer_active = true;
+        let kicked = {
+            let mut shared = partition.shared.lock();
+            let mut vgic = shared.vgic();
+            vgic.sync(index, &mut self.gic)
+                | vgic.inject_hw(index, VIRTUAL_TIMER, VIRTUAL_TIMER)
+                | vgic.flush(index, &mut self.gic)
+        };
+        self.wake(slot);
+        self.deliver(partition, kicked.without(index));
+    }
+
+    /// Whether a vCPU is loaded.
+    #[must_use]
+    pub fn has_loaded(&self) -> bool {
+        self.loaded.is_some()
+    }
+
+    /// The loaded vCPU has used FP while another's registers, or nobody's, were there.
+    pub fn give_fp(&mut self) {
+        let slot = self.slot();
+        self.controls.allow_fp(true);
+        if self.fp_owner == Some(slot) {
+            return;
+        }
+        if let Some(owner) = self.fp_owner.replace(slot) {
+            self.vcpus[owner].fp.save();
+        }
+        // SAFETY: the former owner's state has just been stored.
+        unsafe { self.vcpus[slot].fp.load() }
+    }
+}

@@ -1,0 +1,43 @@
+//! `cargo tessera check`: everything that can be known about a system before it runs.
+
+use crate::failure::Failure;
+use crate::product::{self, Options};
+use crate::project::Project;
+use crate::quantity::Size;
+use std::path::Path;
+
+/// Checks a description, its images and its timing, and shows what each partition can count on.
+///
+/// # Errors
+///
+/// Everything that is wrong.
+pub fn check(project: &Project, system: &Path, options: Options) -> Result<(), Failure> {
+    let described = product::describe(&project.system(system))?;
+    let report = described.report.to_string();
+    let (system, bundle) = product::assemble(project, described, options)?;
+    println!("{report}");
+    println!();
+    for guest in &system.guests {
+        let memory: u64 = guest.regions.iter().map(|r| r.size).sum();
+        println!(
+            "{:<16} {:>9} of memory, {} vCPU(s), starts at {:#x}",
+            guest.name,
+            Size(memory).to_string(),
+            guest.vcpus.len(),
+            guest.entry
+        );
+        for load in &guest.loads {
+            let end = load.ipa + load.memory_len - 1;
+            println!("{:<16} {:#x} to {end:#x}: {}", "", load.ipa, load.member);
+        }
+    }
+    println!(
+        "{}: {} guests on {} cores fit on {}; the bundle has {} bytes",
+        system.name,
+        system.guests.len(),
+        system.cores.len(),
+        options.board.name(),
+        bundle.len()
+    );
+    Ok(())
+}

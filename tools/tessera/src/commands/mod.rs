@@ -1,0 +1,9 @@
+//! The commands, one file each.
+
+pub mod build;
+pub mod check;
+pub mod doctor;
+pub mod new;
+pub mod run;
+pub mod schema;
+pub mod test;

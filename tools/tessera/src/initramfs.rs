@@ -1,0 +1,100 @@
+//! Builds the initial RAM disks that come with the tool: busybox, and the real-time tests.
+//!
+//! They are the same byte for byte whenever they are built from the same packages.
+
+use crate::archive::Archive;
+use crate::debian::Debian;
+use crate::failure::Failure;
+use flate2::{Compression, GzBuilder};
+use std::io::Write;
+use std::path::Path;
+
+/// The first program, and the loads that tests choose by the kernel's command line.
+const INIT: &str = include_str!("initramfs/init");
+const LOAD_CPU: &str = include_str!("initramfs/load-cpu");
+const FLOOD: &str = include_str!("initramfs/flood");
+const CYCLIC: &str = include_str!("initramfs/cyclic");
+
+/// The busybox programs that the scripts, and people, use.
+const APPLETS: &str = "\
+[ ash awk basename cat chmod chrt clear cp cttyhack cut date dd df dirname dmesg du echo env expr \
+false find free getty grep gunzip gzip halt head hexdump hostname id ifconfig insmod ip kill \
+killall ln ls lsmod md5sum mkdir mknod modprobe more mount mv nice nproc pidof ping poweroff \
+printf ps pwd readlink reboot renice rm rmdir sed seq setsid sh sha256sum sleep sort stat stty \
+sync tail taskset tee test time timeout top touch tr true tty umount uname uniq uptime usleep vi \
+wc which xargs yes zcat";
+
+/// Files of the real-time tests: where Debian has them and where they go.
+const RT_TESTS: [(&str, &str, &str); 5] = [
+    ("rt-tests", "usr/bin/cyclictest", "bin/cyclictest"),
+    ("rt-tests", "usr/bin/hackbench", "bin/hackbench"),
+    ("libc6", "lib/aarch64-linux-gnu/libc.so.6", "lib/libc.so.6"),
+    ("libc6", "lib/aarch64-linux-gnu/ld-linux-aarch64.so.1", "lib/ld-linux-aarch64.so.1"),
+    ("libnuma1", "usr/lib/aarch64-linux-gnu/libnuma.so.1", "lib/libnuma.so.1"),
+];
+
+/// Builds the one with busybox alone.
+///
+/// # Errors
+///
+/// The packages cannot be fetched or have changed their layout.
+pub fn busybox(debian: &Debian) -> Result<Vec<u8>, Failure> {
+    let mut archive = Archive::default();
+    base(&mut archive, debian)?;
+    compress(&archive.finish())
+}
+
+/// Builds the one with `cyclictest` and `hackbench`.
+///
+/// # Errors
+///
+/// The packages cannot be fetched or have changed their layout.
+pub fn rt_tests(debian: &Debian) -> Result<Vec<u8>, Failure> {
+    let mut archive = Archive::default();
+    base(&mut archive, debian)?;
+    archive.folder("lib");
+    for (package, from, to) in RT_TESTS {
+        let root = debian.unpack(package)?;
+        archive.file(to, 0o755, &read(&root, &[from])?);
+    }
+    compress(&archive.finish())
+}
+
+fn base(archive: &mut Archive, debian: &Debian) -> Result<(), Failure> {
+    let root = debian.unpack("busybox-static")?;
+    let busybox = read(&root, &["bin/busybox", "usr/bin/busybox"])?;
+    for folder in ["bin", "dev", "proc", "sys", "tmp", "root", "etc"] {
+        archive.folder(folder);
+    }
+    // The kernel opens the console before /init can mount anything.
+    archive.device("dev/console", 5, 1);
+    archive.device("dev/null", 1, 3);
+    archive.file("bin/busybox", 0o755, &busybox);
+    for applet in APPLETS.split_whitespace() {
+        archive.link(&format!("bin/{applet}"), "busybox");
+    }
+    for (name, script) in [
+        ("init", INIT),
+        ("bin/load-cpu", LOAD_CPU),
+        ("bin/flood", FLOOD),
+        ("bin/cyclic", CYCLIC),
+    ] {
+        archive.file(name, 0o755, script.as_bytes());
+    }
+    Ok(())
+}
+
+/// Reads the first of some paths under a folder, through symbolic links.
+fn read(root: &Path, names: &[&str]) -> Result<Vec<u8>, Failure> {
+    let found = names.iter().map(|name| root.join(name)).find(|path| path.is_file());
+    let path = found.unwrap_or_else(|| root.join(names[0]));
+    std::fs::read(&path).map_err(|e| Failure::io(&path, &e))
+}
+
+fn compress(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+    let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
+    encoder
+        .write_all(bytes)
+        .and_then(|()| encoder.finish())
+        .map_err(|e| Failure::Internal(format!("compressing the initramfs: {e}")))
+}

@@ -1,0 +1,131 @@
+//! What the kernel weighs, and whether that is within `bench/budgets.toml`.
+
+use crate::failure::Failure;
+use crate::project::Project;
+use crate::stack;
+use crate::symbols::Program;
+use serde::Deserialize;
+use std::fmt;
+use std::path::Path;
+
+/// What a kernel weighs, in bytes.
+#[derive(Debug)]
+pub struct Weight {
+    /// Executable sections.
+    pub text: u64,
+    /// Read-only data.
+    pub read_only: u64,
+    /// Writable memory: data, zeroed data, stacks.
+    pub static_ram: u64,
+    /// The stack's worst depth.
+    pub stack: stack::Depth,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Budgets {
+    #[serde(default)]
+    kernel: KernelBudgets,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct KernelBudgets {
+    text_bytes: Option<u64>,
+    static_ram_bytes: Option<u64>,
+    stack_bytes: Option<u64>,
+}
+
+impl Weight {
+    /// Weighs a kernel.
+    ///
+    /// # Errors
+    ///
+    /// Its ELF file cannot be read.
+    pub fn of(elf: &Path) -> Result<Self, Failure> {
+        let program = Program::read(elf)?;
+        Ok(Self {
+            text: program.text_len,
+            read_only: program.read_only_len,
+            static_ram: program.writable_len,
+            stack: stack::worst(&program),
+        })
+    }
+
+    /// Holds it against the budgets.
+    ///
+    /// # Errors
+    ///
+    /// It exceeds one, or the file cannot be read as budgets.
+    pub fn hold(&self, project: &Project) -> Result<(), Failure> {
+        let path = project.root().join("bench/budgets.toml");
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            return Ok(());
+        };
+        let budgets: Budgets =
+            toml::from_str(&text).map_err(|e| Failure::Internal(format!("{}: {e}", path.display())))?;
+        let over = self.over(&budgets.kernel);
+        if over.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::Build(format!("the kernel is over its budget: {}", over.join("; "))))
+    }
+
+    fn over(&self, budgets: &KernelBudgets) -> Vec<String> {
+        let held = [
+            ("text", self.text, budgets.text_bytes),
+            ("static RAM", self.static_ram, budgets.static_ram_bytes),
+            ("stack", self.stack.bytes, budgets.stack_bytes),
+        ];
+        let mut over: Vec<String> = held
+            .iter()
+            .filter_map(|(what, bytes, budget)| {
+                let budget = (*budget)?;
+                (*bytes > budget).then(|| format!("{what} {bytes} bytes, budget {budget}"))
+            })
+            .collect();
+        if budgets.stack_bytes.is_some() && !self.stack.recursive.is_empty() {
+            let names: Vec<&str> = self.stack.recursive.iter().map(String::as_str).collect();
+            over.push(format!("the stack has no bound: {} may call itself", names.join(", ")));
+        }
+        over
+    }
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:>12} bytes  text (and {} bytes of read-only data)", self.text, self.read_only)?;
+        writeln!(f, "{:>12} bytes  static RAM", self.static_ram)?;
+        write!(f, "{:>12} bytes  stack in the worst case: ", self.stack.bytes)?;
+        let path: Vec<String> = self.stack.path.iter().map(|(name, bytes)| format!("{name} {bytes}")).collect();
+        write!(f, "{}", path.join(" > "))?;
+        for (what, names) in [("calls itself", &self.stack.recursive), ("moves its stack by a register", &self.stack.dynamic)] {
+            for name in names {
+                write!(f, "\n{:>12}        {name} {what}: its depth is not in this", "")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weight() -> Weight {
+        Weight { text: 100, read_only: 0, static_ram: 200, stack: stack::Depth { bytes: 300, ..Default::default() } }
+    }
+
+    #[test]
+    fn each_budget_that_is_exceeded_is_named_with_both_numbers() {
+        let budgets = KernelBudgets { text_bytes: Some(99), static_ram_bytes: Some(200), stack_bytes: Some(1) };
+        let over = weight().over(&budgets);
+        assert_eq!(over, ["text 100 bytes, budget 99", "stack 300 bytes, budget 1"]);
+    }
+
+    #[test]
+    fn a_stack_without_a_bound_is_over_any_budget() {
+        let mut weight = weight();
+        weight.stack.recursive.insert("f".into());
+        let budgets = KernelBudgets { stack_bytes: Some(1000), ..Default::default() };
+        assert_eq!(weight.over(&budgets).len(), 1);
+    }
+}
