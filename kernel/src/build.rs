@@ -129,10 +129,12 @@ impl Seed {
 }
 
 /// Makes partitions, vCPUs and what each core starts from.
+/// (Not inlined, like the functions below: each keeps large objects on the boot stack for a moment.)
 ///
 /// # Errors
 ///
 /// Why the system does not fit the board.
+#[inline(never)]
 pub fn build(manifest: &Manifest<'static>, board: &Board, mut arena: Arena, frames: &mut Frames, stacks: Stacks) -> Result<&'static mut [Seed], BuildError> {
     let count = manifest.cores.len();
     if count > board.core_count {
@@ -143,7 +145,6 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, mut arena: Arena, fram
         GicAddresses::V3 { .. } => GicVersion::V3,
     };
     start_distributor(&board.gic);
-    let mut policies = [const { sched::Core::<MAX_CONTEXTS_PER_CORE>::new() }; MAX_CORES];
     let mut slots = [0u8; MAX_CORES];
     let mut vtcr = 0;
     let mut failure = None;
@@ -162,24 +163,26 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, mut arena: Arena, fram
     let here = cpu::affinity();
     let mut others = board.cores[..board.core_count].iter().copied().filter(|&affinity| affinity != here);
     let affinities: [u64; MAX_CORES] = core::array::from_fn(|core| if core == 0 { here } else { others.next().unwrap_or(here) });
-    let seeds = arena.slice(count, |_| None::<Seed>);
-    for (core, place) in seeds.iter_mut().enumerate() {
-        let vcpus = core_vcpus(manifest, core, &mut policies[core], &mut arena, stacks.tops[core] as u64);
-        *place = Some(Seed {
+    let policies = arena.slice(count, |_| sched::Core::<MAX_CONTEXTS_PER_CORE>::new());
+    let vcpus = arena.slice(count, |_| None::<&'static mut [Vcpu]>);
+    for (core, (policy, place)) in policies.iter_mut().zip(vcpus.iter_mut()).enumerate() {
+        *place = Some(core_vcpus(manifest, core, policy, &mut arena, stacks.tops[core] as u64));
+    }
+    let seeds = arena.slice(count, |core| {
+        Seed {
             index: core as u16,
             affinity: affinities[core],
             stack: stacks.tops[core],
             kind: CorePolicy::decode(manifest.cores[core].policy).unwrap_or(CorePolicy::Shared),
             policy: Some(core::mem::replace(&mut policies[core], sched::Core::new())),
-            vcpus: Some(vcpus),
+            vcpus: vcpus[core].take(),
             gic: board.gic,
             vtcr,
             own: own(core),
             core: None,
-        });
-    }
+        }
+    });
     print_early!("system {}: {} partitions, {} cores, {} KiB of kernel objects", manifest.header.system, partitions.len(), count, arena.used() >> 10);
-    let seeds = arena.slice(count, |core| seeds[core].take().unwrap_or_else(|| unreachable!()));
     Ok(seeds)
 }
 
@@ -203,6 +206,7 @@ fn arena_partitions(
 }
 
 #[allow(clippy::too_many_arguments, reason = "called once")]
+#[inline(never)]
 fn partition(
     manifest: &Manifest<'static>, index: u8, record: &'static manifest::Partition, board: &Board, version: GicVersion,
     arena: &mut Arena, frames: &mut Frames, slots: &mut [u8; MAX_CORES], vtcr: &mut u64,
@@ -278,6 +282,7 @@ fn place(partition: manifest::Name, region: &manifest::Region, frames: &mut Fram
     })
 }
 
+#[inline(never)]
 fn shared(manifest: &Manifest<'static>, record: &manifest::Partition, version: GicVersion, space: AddressSpace, arena: &mut Arena) -> Result<Shared, BuildError> {
     let count = record.vcpus.get();
     let config = Config {
@@ -343,6 +348,7 @@ fn device_slots(manifest: &Manifest<'static>, record: &manifest::Partition, vers
 }
 
 /// The vCPUs of one core, in the order of their slots, and their entities.
+#[inline(never)]
 fn core_vcpus(manifest: &Manifest<'static>, core: usize, policy: &mut sched::Core<MAX_CONTEXTS_PER_CORE>, arena: &mut Arena, stack: u64) -> &'static mut [Vcpu] {
     let mut here = manifest.partitions().iter().zip(system::partitions()).flat_map(|(record, partition)| {
         manifest.vcpus(record).iter().enumerate().filter(|(_, v)| usize::from(v.core.get()) == core).map(move |(i, v)| (i, v, partition))

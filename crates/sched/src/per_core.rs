@@ -68,7 +68,7 @@ pub struct Core<const N: usize> {
     /// The number of entities.
     len: u8,
     /// A key above this one is more urgent than the best; `STALE` when that must be
-    /// found anew.
+    /// found anew (and for a best of the highest priority, where that is harmless).
     bar: u64,
     /// Up to when the running one has been charged.
     since: Time,
@@ -191,10 +191,11 @@ impl<const N: usize> Core<N> {
     /// is preempted. Refills noticed by the same call queue in order of index.
     #[inline]
     pub fn pick(&mut self, now: Time) -> Option<Index> {
-        self.charge(now);
+        // Refills first: one that is now charged and found spent has none to look for.
         if self.waiting != 0 {
             self.refill(now);
         }
+        self.charge(now);
         if self.bar == STALE {
             self.find_best();
         }
@@ -235,19 +236,26 @@ impl<const N: usize> Core<N> {
     /// is charged, and a server is never left in the middle of a call because its
     /// caller ran dry. The kernel bounds it by the call's `call_max`.
     ///
-    /// A ceiling below the entity's own priority has no effect on its priority. If the
-    /// entity is not the running one, `pick` must be called.
+    /// A ceiling below the entity's present priority does not change that: of nested
+    /// calls the highest ceiling holds. To return from an inner call to an outer one,
+    /// lower it and raise it again. If the entity is not the running one, `pick` must be
+    /// called.
     #[inline]
     pub fn raise(&mut self, index: Index, ceiling: u8) {
         let bit = bit(index);
-        let own = self.priorities.get(index.get()).copied().unwrap_or(0);
+        let present = self.keys.get(index.get()).copied().unwrap_or(0);
+        let priority = (present >> PRIORITY_SHIFT) as u8;
         self.raised |= bit & (self.blocked | self.ready | self.waiting);
         self.limited &= !bit;
         self.ready |= self.waiting & bit;
         self.waiting &= !bit;
-        // If it runs, `next_event` may still name the end of its budget. The kernel then
-        // wakes once in vain.
-        self.set_priority(index, own.max(ceiling));
+        let fresh = self.bar != STALE && self.best == bit;
+        let key = self.set_priority(index, priority.max(ceiling));
+        if fresh {
+            // It only became more urgent. `next_event` may still name the end of its
+            // budget; the kernel then wakes once in vain.
+            self.bar = key | PLACE;
+        }
     }
 
     /// Ends [`Core::raise`]; `pick` must be called.
@@ -405,12 +413,17 @@ impl<const N: usize> Core<N> {
         }
     }
 
-    /// Changes the priority in an entity's key; its place among equals stays.
+    /// Changes the priority in an entity's key, and returns that. Its place among equals
+    /// stays; who is best must be found anew.
     #[inline]
-    fn set_priority(&mut self, index: Index, priority: u8) {
-        if let Some(old) = self.keys.get_mut(index.get()) {
-            *old = key(priority, *old & PLACE);
-            self.bar = STALE;
+    fn set_priority(&mut self, index: Index, priority: u8) -> u64 {
+        self.bar = STALE;
+        match self.keys.get_mut(index.get()) {
+            Some(old) => {
+                *old = key(priority, *old & PLACE);
+                *old
+            }
+            None => 0,
         }
     }
 

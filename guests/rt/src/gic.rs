@@ -12,6 +12,8 @@ const GICD_ISENABLER: usize = 0x100;
 const GICD_IPRIORITYR: usize = 0x400;
 const GICD_ITARGETSR: usize = 0x800;
 const GICD_IROUTER: usize = 0x6000;
+/// GICD_CTLR.RWP: a write is still taking effect.
+const CTLR_RWP: u32 = 1 << 31;
 /// GICD_PIDR2 of a GICv2, whose distributor is 4 KiB. A GICv3 has nothing there.
 const GICV2_PIDR2: usize = 0xFE8;
 
@@ -107,6 +109,7 @@ impl Gic {
                 // ARE and the enable bit of non-secure group 1, seen from a machine with one
                 // security state or two.
                 distributor.write(GICD_CTLR, 0x12);
+                wait_clear(distributor, GICD_CTLR, CTLR_RWP);
                 // SAFETY: as above.
                 let own = unsafe { own_redistributor(redistributors, redistributors_size)? };
                 // SAFETY: as above.
@@ -212,8 +215,13 @@ unsafe fn own_redistributor(first: Address, size: u64) -> Option<Address> {
 fn wake(redistributor: Registers) {
     let waker = redistributor.read(GICR_WAKER);
     redistributor.write(GICR_WAKER, waker & !(1 << 1));
+    wait_clear(redistributor, GICR_WAKER, 1 << 2);
+}
+
+/// Waits until a bit is clear, but not for ever.
+fn wait_clear(registers: Registers, offset: usize, bit: u32) {
     for _ in 0..1_000_000 {
-        if redistributor.read(GICR_WAKER) & 1 << 2 == 0 {
+        if registers.read(offset) & bit == 0 {
             break;
         }
     }

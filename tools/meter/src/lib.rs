@@ -18,3 +18,4 @@ pub mod plugin;
 pub mod qemu;
 pub mod registers;
 pub mod report;
+pub mod vectors;

@@ -8,9 +8,10 @@
 
 use crate::arguments::Arguments;
 use crate::decode::{self, Operation};
-use crate::engine::{self, Core, Entry, MarkId, OperationId, Results};
+use crate::engine::{self, Core, MarkId, OperationId, Results};
 use crate::qemu::{Block, Info, Instruction, PluginId, Qemu};
 use crate::report::{Counted, Page};
+use crate::vectors::Entry;
 use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};

@@ -3,8 +3,9 @@
 use crate::arguments::Arguments;
 use crate::decode::Operation;
 use crate::distribution::Distribution;
-use crate::engine::{Counts, MarkId, OperationId, Origin, Results, Stretch, Vector};
+use crate::engine::{Counts, MarkId, OperationId, Results, Stretch};
 use crate::json::Json;
+use crate::vectors::{Origin, Vector};
 use std::collections::BTreeMap;
 
 /// Changes when a reader of the old form could not read the new one.
@@ -233,7 +234,8 @@ fn vector(origin: Origin) -> &'static str {
 mod tests {
     use super::*;
     use crate::decode::{Flow, counted};
-    use crate::engine::{Core, Entry, Instruction};
+    use crate::engine::{Core, Instruction};
+    use crate::vectors::Entry;
 
     #[test]
     fn a_report_says_what_was_counted() {

@@ -5,7 +5,7 @@
 
 use crate::board::Board;
 use crate::description::{self as d, Description};
-use crate::quantity::{Address, Size};
+use crate::quantity::{Address, Size, count};
 use crate::refusal::{Refusal, Source};
 use crate::system::{self, Device, Guest, Region, System, Vcpu};
 use manifest::{
@@ -638,8 +638,4 @@ fn gic(version: d::GicVersion) -> Gic {
         d::GicVersion::V2 => Gic::V2,
         d::GicVersion::V3 => Gic::V3,
     }
-}
-
-fn count(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }

@@ -5,7 +5,11 @@
 use crate::archive::Archive;
 use crate::debian::Debian;
 use crate::failure::Failure;
+use elf::ElfBytes;
+use elf::abi::DT_NEEDED;
+use elf::endian::AnyEndian;
 use flate2::{Compression, GzBuilder};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -24,14 +28,13 @@ printf ps pwd readlink reboot renice rm rmdir sed seq setsid sh sha256sum sleep 
 sync tail taskset tee test time timeout top touch tr true tty umount uname uniq uptime usleep vi \
 wc which xargs yes zcat";
 
-/// Files of the real-time tests: where Debian has them and where they go.
-const RT_TESTS: [(&str, &str, &str); 5] = [
-    ("rt-tests", "usr/bin/cyclictest", "bin/cyclictest"),
-    ("rt-tests", "usr/bin/hackbench", "bin/hackbench"),
-    ("libc6", "lib/aarch64-linux-gnu/libc.so.6", "lib/libc.so.6"),
-    ("libc6", "lib/aarch64-linux-gnu/ld-linux-aarch64.so.1", "lib/ld-linux-aarch64.so.1"),
-    ("libnuma1", "usr/lib/aarch64-linux-gnu/libnuma.so.1", "lib/libnuma.so.1"),
-];
+/// Programs of the real-time tests.
+const RT_TESTS: [&str; 2] = ["cyclictest", "hackbench"];
+/// Packages that have the libraries of those programs, and the folder they have them in.
+const LIBRARIES: [&str; 2] = ["libc6", "libnuma1"];
+const LIBRARY_FOLDER: &str = "lib/aarch64-linux-gnu";
+/// The program that loads libraries.
+const LOADER: &str = "ld-linux-aarch64.so.1";
 
 /// Builds the one with busybox alone.
 ///
@@ -53,11 +56,53 @@ pub fn rt_tests(debian: &Debian) -> Result<Vec<u8>, Failure> {
     let mut archive = Archive::default();
     base(&mut archive, debian)?;
     archive.folder("lib");
-    for (package, from, to) in RT_TESTS {
-        let root = debian.unpack(package)?;
-        archive.file(to, 0o755, &read(&root, &[from])?);
+    let root = debian.unpack("rt-tests")?;
+    let mut wanted = vec![LOADER.to_string()];
+    for name in RT_TESTS {
+        let bytes = read(&root, &[&format!("usr/bin/{name}")])?;
+        wanted.extend(needed(&bytes));
+        archive.file(&format!("bin/{name}"), 0o755, &bytes);
     }
+    libraries(&mut archive, debian, wanted)?;
     compress(&archive.finish())
+}
+
+/// Adds libraries and what they need themselves, each once, in a fixed order.
+fn libraries(archive: &mut Archive, debian: &Debian, mut wanted: Vec<String>) -> Result<(), Failure> {
+    let roots: Vec<_> = LIBRARIES.iter().map(|p| debian.unpack(p)).collect::<Result<_, _>>()?;
+    let mut found = BTreeMap::new();
+    while let Some(name) = wanted.pop() {
+        if found.contains_key(&name) {
+            continue;
+        }
+        let places = [format!("{LIBRARY_FOLDER}/{name}"), format!("usr/{LIBRARY_FOLDER}/{name}")];
+        let path = roots
+            .iter()
+            .flat_map(|root| places.iter().map(|place| root.join(place)))
+            .find(|path| path.is_file())
+            .ok_or_else(|| Failure::Internal(format!("no package has the library {name}")))?;
+        let bytes = std::fs::read(&path).map_err(|e| Failure::io(&path, &e))?;
+        wanted.extend(needed(&bytes));
+        found.insert(name, bytes);
+    }
+    for (name, bytes) in &found {
+        archive.file(&format!("lib/{name}"), 0o755, bytes);
+    }
+    Ok(())
+}
+
+/// The libraries that a program or library names as needed.
+fn needed(bytes: &[u8]) -> Vec<String> {
+    let read = || {
+        let file = ElfBytes::<AnyEndian>::minimal_parse(bytes).ok()?;
+        let common = file.find_common_data().ok()?;
+        let names = common.dynsyms_strs?;
+        let entries = common.dynamic?.iter().filter(|d| d.d_tag == DT_NEEDED);
+        entries
+            .map(|d| names.get(usize::try_from(d.d_val()).ok()?).ok().map(str::to_string))
+            .collect::<Option<Vec<_>>>()
+    };
+    read().unwrap_or_default()
 }
 
 fn base(archive: &mut Archive, debian: &Debian) -> Result<(), Failure> {

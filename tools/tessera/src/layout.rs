@@ -220,10 +220,10 @@ fn place_initrd(
     Ok(load("initramfs", LoadKind::Initrd, bytes, at))
 }
 
-/// The memory in MiB, with as much again to run, that would do.
+/// The memory in MiB that would do.
 fn needed(guest: &Guest, end: u64) -> u64 {
     let ram = guest.ram().map(|r| r.ipa).min().unwrap_or(0);
-    ((end - ram) >> 20).next_power_of_two() * 2
+    (end - ram).div_ceil(1 << 20).next_power_of_two()
 }
 
 /// The device trees, one for each interrupt controller that the guest can meet.

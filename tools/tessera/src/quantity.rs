@@ -77,6 +77,12 @@ fn whole(number: &str, factor: u64) -> Option<u64> {
     number.replace('_', "").parse::<u64>().ok()?.checked_mul(factor)
 }
 
+/// A number of things, as people write it.
+#[must_use]
+pub fn count(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = |shift: u32| self.0 != 0 && self.0.trailing_zeros() >= shift;

@@ -248,13 +248,7 @@ impl Race {
             let value = u64::from(targets) << 16 | u64::from(intid);
             self.world.store(vcpu, Frame::Distributor, 0xf00, 4, value);
         } else {
-            let value = u64::from(intid) << 24 | u64::from(targets);
-            let register = tessera_vgic::SgiRegister::Sgi0;
-            let others = self
-                .world
-                .on_core(vcpu, |vgic, vcpu, _| vgic.send_sgi(vcpu, register, value));
-            self.world.kick(others);
-            self.world.flush(vcpu);
+            self.world.send_sgi_to(vcpu, intid, u64::from(targets));
         }
     }
 

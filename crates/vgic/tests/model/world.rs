@@ -379,6 +379,16 @@ impl World {
         }
     }
 
+    /// GICv3: a group 0 SGI to the vCPUs in `targets`.
+    pub fn send_sgi_to(&mut self, from: usize, intid: u16, targets: u64) {
+        let value = u64::from(intid) << 24 | targets;
+        let kicks = self.on_core(from, |vgic, vcpu, _| {
+            vgic.send_sgi(vcpu, SgiRegister::Sgi0, value)
+        });
+        self.kick(kicks);
+        self.flush(from);
+    }
+
     /// A device's line; called on any core.
     pub fn set_line(&mut self, vcpu: usize, intid: u16, high: bool) {
         let irq = self.model.get(vcpu, intid);
@@ -412,7 +422,10 @@ impl World {
         let irq = self.model.get(vcpu, intid);
         irq.latch = true;
         irq.pending_link = true;
-        if self.is_loaded(vcpu) && self.random.one_in(2) {
+        // It stops the vCPU if that is loaded, and the kernel syncs, injects and flushes. An SPI may as well have been
+        // meant for another core when it came.
+        let here = self.is_loaded(vcpu) && (intid < 32 || self.random.one_in(2));
+        if here {
             let others = self.on_core(vcpu, |vgic, vcpu, hw| vgic.sync(vcpu, hw));
             self.kick(others);
         }
@@ -420,6 +433,9 @@ impl World {
             .vgic()
             .inject_hw(VcpuIndex::new(vcpu as u8), id(intid), id(intid));
         self.kick(kicks);
+        if here {
+            self.flush(vcpu);
+        }
     }
 
     /// Whether the kernel would find something for which `vcpu` leaves a WFI.

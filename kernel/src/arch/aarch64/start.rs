@@ -33,7 +33,7 @@ _start:
     b       primary_start
     .word   0
     .quad   0                               // text_offset
-    .quad   __image_end - __image_start     // image_size
+    .quad   __image_size
     .quad   0xa                             // little-endian, 4 KiB pages, anywhere in memory
     .quad   0
     .quad   0

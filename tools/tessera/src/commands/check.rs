@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::product::{self, Options};
 use crate::project::Project;
-use crate::quantity::Size;
+use crate::quantity::{Size, count};
 use std::path::Path;
 
 /// Checks a description, its images and its timing, and shows what each partition can count on.
@@ -20,10 +20,10 @@ pub fn check(project: &Project, system: &Path, options: Options) -> Result<(), F
     for guest in &system.guests {
         let memory: u64 = guest.regions.iter().map(|r| r.size).sum();
         println!(
-            "{:<16} {:>9} of memory, {} vCPU(s), starts at {:#x}",
+            "{:<16} {:>9} of memory, {}, starts at {:#x}",
             guest.name,
             Size(memory).to_string(),
-            guest.vcpus.len(),
+            count(guest.vcpus.len(), "vCPU"),
             guest.entry
         );
         for load in &guest.loads {
@@ -32,10 +32,10 @@ pub fn check(project: &Project, system: &Path, options: Options) -> Result<(), F
         }
     }
     println!(
-        "{}: {} guests on {} cores fit on {}; the bundle has {} bytes",
+        "{}: {} on {} fit on {}; the bundle has {} bytes",
         system.name,
-        system.guests.len(),
-        system.cores.len(),
+        count(system.guests.len(), "guest"),
+        count(system.cores.len(), "core"),
         options.board.name(),
         bundle.len()
     );

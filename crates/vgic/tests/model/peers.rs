@@ -1,0 +1,497 @@
+//! One test for each way in which other hypervisors' virtual interrupt controllers were found broken, and one for
+//! each promise that is not about order.
+
+use crate::world::{Bits, Setup, World, id};
+use tessera_vgic::{
+    Access, Config, ConfigError, Cpu, Distributor, Frame, Groups, VcpuIndex, Version, Vgic,
+};
+
+fn world(version: Version, vcpus: usize, list_registers: usize, eoi_mode_1: bool) -> World {
+    let setup = Setup {
+        version,
+        vcpus,
+        cores: vcpus,
+        list_registers,
+        eoi_mode_1,
+        spis: 64,
+        seed: 7,
+    };
+    let mut world = World::new(setup);
+    for vcpu in (0..vcpus).rev() {
+        world.load(vcpu);
+        world.store_groups(vcpu, [true; 2]);
+    }
+    world
+}
+
+/// Enables edge-triggered SPIs at vCPU 0 with the given priorities, from INTID 32 on.
+fn enable_spis(world: &mut World, priorities: &[u8]) {
+    for (intid, priority) in (32..).zip(priorities) {
+        world.store_config(0, 0, intid, false);
+        world.store_priority(0, 0, intid, *priority);
+        world.store_target(0, intid, Some(0));
+        world.store_bits(0, 0, intid / 32, Bits::SetEnable, 1 << (intid % 32));
+    }
+}
+
+/// The guest's handler: acknowledges, without ending it.
+fn acknowledge(world: &mut World, vcpu: usize) -> Option<u16> {
+    let core = world.core_of(vcpu);
+    let handling = world.guests[vcpu].acknowledge(&mut world.cores[core]);
+    world.maintain(vcpu);
+    handling.map(|handling| handling.intid)
+}
+
+fn end(world: &mut World, vcpu: usize) {
+    let core = world.core_of(vcpu);
+    let World {
+        guests,
+        cores,
+        physical,
+        ..
+    } = world;
+    guests[vcpu]
+        .end(&mut cores[core], physical)
+        .expect("something to end");
+    world.maintain(vcpu);
+}
+
+/// Handles everything, one after the other.
+fn handle_all(world: &mut World, vcpu: usize) -> Vec<u16> {
+    let mut order = Vec::new();
+    while let Some(intid) = acknowledge(world, vcpu) {
+        order.push(intid);
+        end(world, vcpu);
+    }
+    order
+}
+
+const VERSIONS: [Version; 2] = [Version::V2, Version::V3];
+
+#[test]
+fn sixteen_interrupts_at_once_come_in_priority_order_with_four_list_registers() {
+    for version in VERSIONS {
+        let mut world = world(version, 1, 4, false);
+        let priorities: Vec<u8> = (0..16u8).map(|i| (i * 7 % 16) * 8).collect();
+        enable_spis(&mut world, &priorities);
+        for intid in 32..48 {
+            world.pulse(0, intid);
+        }
+        world.deliver_kicks();
+        let mut expected: Vec<u16> = (32..48).collect();
+        expected.sort_by_key(|intid| priorities[usize::from(*intid) - 32]);
+        assert_eq!(handle_all(&mut world, 0), expected);
+    }
+}
+
+#[test]
+fn a_more_urgent_interrupt_evicts_a_pending_one_from_full_list_registers() {
+    let mut world = world(Version::V3, 1, 2, false);
+    enable_spis(&mut world, &[0x80, 0x90, 0x10]);
+    world.pulse(0, 32);
+    world.pulse(0, 33);
+    world.deliver_kicks();
+    world.pulse(0, 34);
+    world.deliver_kicks();
+    assert_eq!(handle_all(&mut world, 0), [34, 32, 33]);
+}
+
+#[test]
+fn an_active_interrupt_is_spilled_for_a_pending_one_and_its_end_is_heard() {
+    for version in VERSIONS {
+        for list_registers in [1, 2] {
+            let mut world = world(version, 1, list_registers, false);
+            enable_spis(&mut world, &[0xa0, 0x80, 0x60, 0x40]);
+            // Each one interrupts the handler of the one before.
+            for intid in 32..36 {
+                world.pulse(0, intid);
+                world.deliver_kicks();
+                assert_eq!(acknowledge(&mut world, 0), Some(intid));
+            }
+            for intid in (32..36).rev() {
+                let mask = 1 << (intid - 32);
+                assert_ne!(world.fetch_bits(0, 0, 1, Bits::SetActive) & mask, 0);
+                end(&mut world, 0);
+                // Heard at the latest when somebody looks.
+                world.sync_and_flush(0);
+                assert!(!world.vgic().active(VcpuIndex::new(0), id(intid)));
+            }
+            world.pulse(0, 32);
+            world.deliver_kicks();
+            assert_eq!(handle_all(&mut world, 0), [32]);
+        }
+    }
+}
+
+#[test]
+fn a_spilled_hardware_interrupt_is_deactivated_physically_once() {
+    for eoi_mode_1 in [false, true] {
+        let mut world = world(Version::V3, 1, 1, eoi_mode_1);
+        enable_spis(&mut world, &[0xa0, 0x80]);
+        world.physical_interrupt(0, 32);
+        world.deliver_kicks();
+        assert_eq!(acknowledge(&mut world, 0), Some(32));
+        world.pulse(0, 33);
+        world.deliver_kicks();
+        assert_eq!(acknowledge(&mut world, 0), Some(33));
+        assert!(world.vgic().hw_in_flight(VcpuIndex::new(0), id(32)));
+        assert!(world.physical.is_active(0, 32));
+        if eoi_mode_1 {
+            assert!(world.cores[0].maintenance.trap_dir);
+            let kicks = world.on_core(0, |vgic, vcpu, hw| vgic.deactivate(vcpu, id(32), hw));
+            assert!(kicks.is_empty());
+        } else {
+            end(&mut world, 0);
+            end(&mut world, 0);
+        }
+        assert!(!world.physical.is_active(0, 32));
+        assert!(!world.vgic().hw_in_flight(VcpuIndex::new(0), id(32)));
+    }
+}
+
+#[test]
+fn disabling_an_active_interrupt_leaves_it_active() {
+    for version in VERSIONS {
+        let mut world = world(version, 1, 4, false);
+        enable_spis(&mut world, &[0x80]);
+        world.pulse(0, 32);
+        world.deliver_kicks();
+        assert_eq!(acknowledge(&mut world, 0), Some(32));
+        world.store_bits(0, 0, 1, Bits::ClearEnable, 1);
+        assert_eq!(world.fetch_bits(0, 0, 1, Bits::SetActive), 1);
+        // It comes again, and stays away until it is ended and enabled.
+        world.pulse(0, 32);
+        world.deliver_kicks();
+        end(&mut world, 0);
+        assert_eq!(world.fetch_bits(0, 0, 1, Bits::SetActive), 0);
+        assert_eq!(acknowledge(&mut world, 0), None);
+        world.store_bits(0, 0, 1, Bits::SetEnable, 1);
+        assert_eq!(handle_all(&mut world, 0), [32]);
+    }
+}
+
+#[test]
+fn what_becomes_pending_while_disabled_is_kept() {
+    for version in VERSIONS {
+        let mut world = world(version, 1, 4, false);
+        enable_spis(&mut world, &[0x80]);
+        world.store_bits(0, 0, 1, Bits::ClearEnable, 1);
+        world.pulse(0, 32);
+        world.deliver_kicks();
+        assert_eq!(acknowledge(&mut world, 0), None);
+        assert_eq!(world.fetch_bits(0, 0, 1, Bits::SetPending), 1);
+        world.store_bits(0, 0, 1, Bits::SetEnable, 1);
+        assert_eq!(handle_all(&mut world, 0), [32]);
+    }
+}
+
+#[test]
+fn disabling_a_pending_interrupt_takes_it_out_of_its_list_register() {
+    for version in VERSIONS {
+        let mut world = world(version, 2, 4, false);
+        enable_spis(&mut world, &[0x80]);
+        world.pulse(0, 32);
+        world.deliver_kicks();
+        // The other vCPU disables it: complete when the first has been kicked, which RWP tells.
+        world.store_bits(1, 1, 1, Bits::ClearEnable, 1);
+        let control = |world: &mut World| {
+            world
+                .vgic()
+                .read(VcpuIndex::new(1), Frame::Distributor, 0, 4)
+        };
+        if version == Version::V3 {
+            assert_eq!(control(&mut world), Access::Value(1 << 31 | 0x53));
+        }
+        world.deliver_kicks();
+        if version == Version::V3 {
+            assert_eq!(control(&mut world), Access::Value(0x53));
+        }
+        assert_eq!(acknowledge(&mut world, 0), None);
+        assert_eq!(world.fetch_bits(0, 0, 1, Bits::SetPending), 1);
+    }
+}
+
+#[test]
+fn no_maintenance_storm_with_all_list_registers_active() {
+    for version in VERSIONS {
+        let mut world = world(version, 1, 4, true);
+        enable_spis(&mut world, &[0x90, 0x80, 0x70, 0x60, 0xa0, 0xb0]);
+        for intid in 32..36 {
+            world.pulse(0, intid);
+            world.deliver_kicks();
+            assert_eq!(acknowledge(&mut world, 0), Some(intid));
+        }
+        assert!(world.cores[0].lrs[..4].iter().all(|lr| lr.is_active()));
+        // Two wait, less urgent than all that is active.
+        world.pulse(0, 36);
+        world.pulse(0, 37);
+        world.deliver_kicks();
+        assert!(!world.cores[0].maintenance_asserted());
+        assert!(world.cores[0].lrs[..4].iter().any(|lr| lr.is_pending()));
+        for _ in 0..3 {
+            world.sync_and_flush(0);
+            assert!(!world.cores[0].maintenance_asserted());
+        }
+    }
+}
+
+#[test]
+fn the_ninth_and_the_sixteenth_cpu_get_their_interrupts() {
+    let mut world = world(Version::V3, 16, 4, false);
+    for target in [8, 15] {
+        world.store_bits(0, target, 0, Bits::SetEnable, 1 << 5);
+        world.store_target(0, 40, Some(target));
+        world.store_bits(0, 0, 1, Bits::SetEnable, 1 << 8);
+        world.send_sgi_to(0, 5, 1 << target);
+        world.set_line(0, 40, true);
+        world.deliver_kicks();
+        assert_eq!(acknowledge(&mut world, target), Some(5));
+        end(&mut world, target);
+        assert_eq!(acknowledge(&mut world, target), Some(40));
+        world.set_line(0, 40, false);
+        world.deliver_kicks();
+        end(&mut world, target);
+        assert_eq!(acknowledge(&mut world, target), None);
+    }
+}
+
+#[test]
+fn a_ninth_cpu_is_refused_on_gicv2_and_a_seventeenth_on_gicv3() {
+    let mut dist = Distributor::new();
+    let mut cpus: Vec<Cpu> = (0..20).map(|_| Cpu::new()).collect();
+    for (version, vcpus) in [(Version::V2, 9), (Version::V3, 17), (Version::V3, 0)] {
+        let config = Config {
+            version,
+            vcpus,
+            spis: 32,
+        };
+        assert_eq!(
+            Vgic::new(config, &mut dist, &mut cpus).err(),
+            Some(ConfigError::Vcpus(vcpus))
+        );
+    }
+    let config = Config {
+        version: Version::V3,
+        vcpus: 1,
+        spis: 33,
+    };
+    assert_eq!(
+        Vgic::new(config, &mut dist, &mut cpus).err(),
+        Some(ConfigError::Spis(33))
+    );
+}
+
+#[test]
+fn a_line_that_stays_high_comes_again_after_its_end() {
+    let mut world = world(Version::V3, 1, 4, false);
+    enable_spis(&mut world, &[0x80]);
+    world.store_config(0, 0, 32, true);
+    world.set_line(0, 32, true);
+    world.deliver_kicks();
+    for _ in 0..3 {
+        assert_eq!(acknowledge(&mut world, 0), Some(32));
+        end(&mut world, 0);
+    }
+    world.set_line(0, 32, false);
+    world.deliver_kicks();
+    assert_eq!(acknowledge(&mut world, 0), None);
+}
+
+#[test]
+fn gicv2_sgis_from_two_cpus_come_one_after_the_other() {
+    let mut world = world(Version::V2, 3, 4, false);
+    for from in [1, 2] {
+        world.store(from, Frame::Distributor, 0xf00, 4, 1 << 16 | 6);
+    }
+    world.deliver_kicks();
+    let mut sources = Vec::new();
+    while let Some(6) = acknowledge(&mut world, 0) {
+        sources.push(
+            world.guests[0]
+                .running
+                .last()
+                .map(|handling| handling.source),
+        );
+        end(&mut world, 0);
+    }
+    assert_eq!(sources, [Some(1), Some(2)]);
+}
+
+#[test]
+fn an_interrupt_of_a_vcpu_that_is_switched_out_waits_for_it() {
+    let setup = Setup {
+        version: Version::V3,
+        vcpus: 2,
+        cores: 1,
+        list_registers: 4,
+        eoi_mode_1: false,
+        spis: 64,
+        seed: 1,
+    };
+    let mut world = World::new(setup);
+    world.load(0);
+    world.store_groups(0, [true; 2]);
+    enable_spis(&mut world, &[0x80]);
+    world.load(1);
+    assert!(!world.has_deliverable(0));
+    world.pulse(0, 32);
+    assert!(world.has_deliverable(0));
+    assert_eq!(acknowledge(&mut world, 1), None);
+    world.load(0);
+    assert_eq!(acknowledge(&mut world, 0), Some(32));
+    // Active: nothing for which a WFI ends, here or in memory.
+    assert!(!world.has_deliverable(0));
+    world.load(1);
+    assert!(!world.has_deliverable(0));
+    world.load(0);
+    end(&mut world, 0);
+    assert_eq!(world.fetch_bits(0, 0, 1, Bits::SetActive), 0);
+}
+
+#[test]
+fn with_nothing_to_do_no_list_register_is_touched() {
+    let mut world = world(Version::V3, 1, 4, false);
+    enable_spis(&mut world, &[0x80]);
+    world.cores[0].touched.set(0);
+    world.sync_and_flush(0);
+    assert_eq!(world.cores[0].touched.get(), 0);
+    // One write to deliver, one read of the status register to find it ended.
+    world.pulse(0, 32);
+    world.deliver_kicks();
+    assert_eq!(world.cores[0].touched.get(), 1);
+    assert_eq!(handle_all(&mut world, 0), [32]);
+    world.sync_and_flush(0);
+    assert_eq!(world.cores[0].touched.get(), 2);
+    world.sync_and_flush(0);
+    assert_eq!(world.cores[0].touched.get(), 2);
+}
+
+#[test]
+fn a_reset_controller_is_like_a_new_one() {
+    for version in VERSIONS {
+        let mut world = world(version, 2, 2, false);
+        enable_spis(&mut world, &[0x80, 0x70, 0x60, 0x50]);
+        for intid in 32..36 {
+            world.pulse(0, intid);
+        }
+        world.set_line(1, 27, true);
+        world.deliver_kicks();
+        acknowledge(&mut world, 0);
+        world.unload(0);
+        world.unload(1);
+        world.vgic().reset();
+        let fresh = World::new(world.setup);
+        world.model = fresh.model;
+        world.guests = fresh.guests;
+        world.settle();
+        assert!(!world.has_deliverable(0));
+    }
+}
+
+#[test]
+fn resetting_one_cpu_leaves_the_shared_interrupts() {
+    let mut world = world(Version::V3, 1, 2, false);
+    enable_spis(&mut world, &[0x80]);
+    world.store_bits(0, 0, 0, Bits::SetEnable, 1 << 27);
+    world.unload(0);
+    world.pulse(0, 32);
+    world.set_line(0, 27, true);
+    assert!(world.vgic().pending(VcpuIndex::new(0), id(27)));
+    world.vgic().reset_vcpu(VcpuIndex::new(0));
+    assert!(!world.vgic().pending(VcpuIndex::new(0), id(27)));
+    world.load(0);
+    assert_eq!(handle_all(&mut world, 0), [32]);
+}
+
+#[test]
+fn a_waking_redistributor_acknowledges_the_handshake() {
+    let mut world = world(Version::V3, 1, 2, false);
+    let frame = Frame::Redistributor(VcpuIndex::new(0));
+    assert_eq!(world.fetch(0, frame, 0x14, 4), 6);
+    world.store(0, frame, 0x14, 4, 0);
+    assert_eq!(world.fetch(0, frame, 0x14, 4), 0);
+    world.store(0, frame, 0x14, 4, 2);
+    assert_eq!(world.fetch(0, frame, 0x14, 4), 6);
+}
+
+#[test]
+fn the_identification_registers_tell_the_truth() {
+    let mut world = world(Version::V3, 3, 2, false);
+    let dist = Frame::Distributor;
+    // 64 SPIs, ten bits of INTID, no LPIs, one security state.
+    assert_eq!(world.fetch(0, dist, 0x4, 4), 2 | 9 << 19);
+    assert_eq!(world.fetch(0, dist, 0xffe8, 4) >> 4 & 15, 3);
+    for vcpu in 0..3u8 {
+        let frame = Frame::Redistributor(VcpuIndex::new(vcpu));
+        let last = if vcpu == 2 { 1 << 4 } else { 0 };
+        let number = u64::from(vcpu);
+        assert_eq!(
+            world.fetch(0, frame, 0x8, 8),
+            number << 32 | number << 8 | last
+        );
+        assert_eq!(world.fetch(0, frame, 0xc, 4), number);
+        assert_eq!(world.fetch(0, frame, 0xffe8, 4) >> 4 & 15, 3);
+    }
+    let mut world = self::world(Version::V2, 3, 2, false);
+    assert_eq!(world.fetch(0, dist, 0x4, 4), 2 | 2 << 5);
+    assert_eq!(world.fetch(0, dist, 0xfe8, 4) >> 4 & 15, 2);
+    assert_eq!(world.fetch(2, dist, 0x800, 4), 0x0404_0404);
+    assert_eq!(world.fetch(2, dist, 0x100, 4) & 0xffff, 0xffff);
+}
+
+#[test]
+fn an_unaligned_or_wide_access_reads_as_zero_and_is_ignored() {
+    let mut world = world(Version::V3, 1, 2, false);
+    enable_spis(&mut world, &[0x80]);
+    for (offset, size) in [
+        (0x104, 8),
+        (0x104, 1),
+        (0x104, 2),
+        (0x105, 4),
+        (0x106, 4),
+        (0x6101, 8),
+        (0x104, 3),
+    ] {
+        assert_eq!(world.fetch(0, Frame::Distributor, offset, size), 0);
+        world.store(0, Frame::Distributor, offset + 0x80, size, u64::MAX);
+    }
+    assert_eq!(world.fetch_bits(0, 0, 1, Bits::SetEnable), 1);
+}
+
+#[test]
+fn an_sgi_goes_to_those_who_have_it_in_the_group_of_the_register() {
+    let mut world = world(Version::V3, 3, 2, false);
+    for vcpu in 0..3 {
+        world.store_bits(0, vcpu, 0, Bits::SetEnable, 1 << 4);
+    }
+    world.store_bits(0, 1, 0, Bits::Group, 1 << 4);
+    let send = |world: &mut World, register, value| {
+        let kicks = world.vgic().send_sgi(VcpuIndex::new(0), register, value);
+        kicks.bits()
+    };
+    use tessera_vgic::SgiRegister::{Asgi1, Sgi0, Sgi1};
+    assert_eq!(send(&mut world, Sgi1, 4 << 24 | 7), 0b010);
+    assert_eq!(send(&mut world, Sgi0, 4 << 24 | 7), 0b101);
+    // To all but the sender.
+    world.deliver_kicks();
+    assert_eq!(send(&mut world, Asgi1, 4 << 24 | 1 << 40) & 1, 0);
+    // An affinity, and a range, that nobody has.
+    assert_eq!(send(&mut world, Sgi1, 4 << 24 | 1 << 16 | 7), 0);
+    assert_eq!(send(&mut world, Sgi1, 4 << 24 | 1 << 44 | 7), 0);
+}
+
+#[test]
+fn a_wait_ends_only_for_what_the_guest_lets_through() {
+    let mut world = world(Version::V3, 1, 2, false);
+    enable_spis(&mut world, &[0x80]);
+    world.pulse(0, 32);
+    world.deliver_kicks();
+    let deliverable = |world: &mut World, below, groups| {
+        world.on_core(0, |vgic, vcpu, hw| {
+            vgic.has_deliverable(vcpu, below, groups, hw)
+        })
+    };
+    assert!(deliverable(&mut world, 0x88, Groups::GROUP0));
+    assert!(!deliverable(&mut world, 0x80, Groups::GROUP0));
+    assert!(!deliverable(&mut world, 0xff, Groups::GROUP1));
+}
