@@ -235,7 +235,8 @@ fn partition(
     for r in regions.iter() {
         let rights = Rights { write: r.kind == RegionKind::Ram, execute: true };
         space.map(arena, &mut Tlb, Mapping { ipa: Ipa::new(r.ipa), pa: r.pa, size: r.size, kind: Kind::Normal, rights }).map_err(space_error)?;
-        print_early!("{name}: {:?} {:#x}-{:#x} at {:#x}", r.kind, r.ipa, r.ipa + r.size, r.pa.get());
+        let kind = if r.kind == RegionKind::Ram { "RAM" } else { "ROM" };
+        print_early!("{name}: {kind} {:#x}-{:#x} at {:#x}", r.ipa, r.ipa + r.size, r.pa.get());
     }
     if let GicAddresses::V2 { guest, .. } = board.gic {
         let rights = Rights { write: true, execute: false };
@@ -416,7 +417,7 @@ pub fn start_cores(seeds: &'static mut [Seed], root: Pa) -> ! {
         place.set([root.get(), seed.stack as u64, core::ptr::from_mut(seed) as u64]);
         let at = mmu::image_pa() + (core::ptr::from_ref(place) as usize - Image::start()) as u64;
         if let Err(error) = smc::cpu_on(seed.affinity, entry, at) {
-            panic!("core {} ({:#x}) does not start: {error:?}", seed.index, seed.affinity);
+            panic!("core {} ({:#x}) does not start: {error}", seed.index, seed.affinity);
         }
     }
     crate::run(first)

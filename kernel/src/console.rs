@@ -61,6 +61,7 @@ impl Ring {
     }
 
     /// Takes a character; one that finds no room is lost.
+    #[inline(never)]
     pub fn push(&self, byte: u8) {
         if self.room() == 0 {
             return;
@@ -425,6 +426,7 @@ impl Line {
     }
 
     /// Adds text.
+    #[inline(never)]
     pub fn text(&mut self, text: &str) -> &mut Self {
         for &byte in text.as_bytes() {
             KERNEL_RING.push(byte);
@@ -433,6 +435,7 @@ impl Line {
     }
 
     /// Adds a number in hexadecimal.
+    #[inline(never)]
     pub fn hex(&mut self, value: u64) -> &mut Self {
         self.text("0x");
         let digits = (64 - value.leading_zeros()).div_ceil(4).max(1);
@@ -444,6 +447,7 @@ impl Line {
     }
 
     /// Adds a number in decimal.
+    #[inline(never)]
     pub fn number(&mut self, value: u64) -> &mut Self {
         let mut digits = [0u8; 20];
         let mut rest = value;

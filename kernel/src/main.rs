@@ -100,7 +100,7 @@ fn final_tables(map: &mut BootMap, frames: &mut Frames, board: &Board) -> (Arena
     });
     match made {
         Ok(root) => (arena, stacks, root),
-        Err(error) => refuse(format_args!("the kernel's own translation tables cannot be made: {error:?}")),
+        Err(error) => refuse(format_args!("the kernel's own translation tables cannot be made: {error}")),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::VcpuIndex;
 pub(crate) const NOWHERE: u8 = 0xff;
 
 /// The state of 32 interrupts.
-#[repr(C)]
+#[repr(C, align(64))]
 pub(crate) struct Block {
     /// ISENABLER.
     pub(crate) enabled: u32,

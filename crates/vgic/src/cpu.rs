@@ -2,14 +2,15 @@
 
 use crate::block::Block;
 use crate::interface::{Groups, Maintenance};
-use crate::ready::PrioritySet;
+use crate::ready::{Levels, PrioritySet};
 
 /// One vCPU's memory. Plain memory without pointers; all zero is what [`Cpu::new`] makes, so an array of them can lie
 /// in `.bss`. [`Vgic::new`](crate::Vgic::new) gives it its reset state.
+#[repr(C)]
 pub struct Cpu {
+    pub(crate) lists: Lists,
     /// SGIs and PPIs.
     pub(crate) block: Block,
-    pub(crate) lists: Lists,
 }
 
 impl Cpu {
@@ -28,26 +29,31 @@ impl Default for Cpu {
     }
 }
 
-/// Which interrupts wait for a vCPU, and which ones its list registers hold.
+/// Which interrupts wait for a vCPU, and which ones its list registers hold. What is looked at each time is in front.
+#[repr(C, align(64))]
 pub(crate) struct Lists {
     /// List registers in use, a bit each.
     pub(crate) used: u32,
     /// List registers in use that raise maintenance at their end.
     pub(crate) eoi: u32,
-    /// List registers that were written active and pending.
-    pub(crate) both: u32,
     /// List registers whose interrupt somebody changed: the next sync reads and revises them.
     pub(crate) dirty: u32,
     /// Blocks (0 private, 1.. SPIs) with physical interrupts that this vCPU's core must deactivate.
     pub(crate) release: u32,
+    /// The levels of the ready interrupts of each group.
+    ready_levels: [Levels; 2],
+    /// The levels of the spilled ones.
+    spilled_levels: Levels,
+    /// List registers that were written active and pending.
+    pub(crate) both: u32,
     /// The last read that asked for a retry, 0 for none.
     pub(crate) reading: u32,
     /// Between `load` and `save`.
     pub(crate) loaded: bool,
-    /// GICR_WAKER.ProcessorSleep.
-    pub(crate) asleep: bool,
     /// As the hardware has it.
     pub(crate) maintenance: Maintenance,
+    /// GICR_WAKER.ProcessorSleep.
+    pub(crate) asleep: bool,
     /// The INTID in each list register in use.
     pub(crate) slots: [u16; 16],
     /// GICv2: the vCPUs from which each SGI is pending in memory. 0 on GICv3.
@@ -55,9 +61,9 @@ pub(crate) struct Lists {
     /// GICv2: the vCPU that sent the SGI that is held or active. 0 on GICv3.
     pub(crate) sgi_current: [u8; 16],
     /// Pending, enabled, not active, not held: by group.
-    pub(crate) ready: [PrioritySet; 2],
+    ready: [PrioritySet; 2],
     /// Active here, but in no list register.
-    pub(crate) spilled: PrioritySet,
+    spilled: PrioritySet,
 }
 
 impl Lists {
@@ -65,17 +71,19 @@ impl Lists {
         Lists {
             used: 0,
             eoi: 0,
-            both: 0,
             dirty: 0,
             release: 0,
+            ready_levels: [0; 2],
+            spilled_levels: 0,
+            both: 0,
             reading: 0,
             loaded: false,
-            asleep: false,
             maintenance: Maintenance {
                 no_pending: false,
                 not_present: false,
                 trap_dir: false,
             },
+            asleep: false,
             slots: [0; 16],
             sgi_sources: [0; 16],
             sgi_current: [0; 16],
@@ -84,24 +92,39 @@ impl Lists {
         }
     }
 
-    /// The ready set of one group.
     #[inline]
-    pub(crate) fn ready_mut(&mut self, group1: bool) -> &mut PrioritySet {
-        let [group0, group_1] = &mut self.ready;
-        if group1 { group_1 } else { group0 }
+    fn ready_mut(&mut self, group1: bool) -> (&mut PrioritySet, &mut Levels) {
+        let ([set0, set1], [levels0, levels1]) = (&mut self.ready, &mut self.ready_levels);
+        if group1 {
+            (set1, levels1)
+        } else {
+            (set0, levels0)
+        }
+    }
+
+    #[inline]
+    pub(crate) fn insert_ready(&mut self, group1: bool, level: u8, intid: u16) {
+        let (set, levels) = self.ready_mut(group1);
+        set.insert(levels, level, intid);
+    }
+
+    #[inline]
+    pub(crate) fn remove_ready(&mut self, group1: bool, level: u8, intid: u16) {
+        let (set, levels) = self.ready_mut(group1);
+        set.remove(levels, level, intid);
     }
 
     /// The levels of the ready interrupts in `groups`, for each group.
     #[inline]
-    pub(crate) fn ready_levels(&self, groups: Groups) -> (u32, u32) {
-        let [group0, group1] = &self.ready;
+    fn ready_levels(&self, groups: Groups) -> (Levels, Levels) {
+        let [group0, group1] = self.ready_levels;
         let levels0 = if groups.contains(Groups::GROUP0) {
-            group0.levels()
+            group0
         } else {
             0
         };
         let levels1 = if groups.contains(Groups::GROUP1) {
-            group1.levels()
+            group1
         } else {
             0
         };
@@ -118,15 +141,40 @@ impl Lists {
     #[inline]
     pub(crate) fn best(&self, groups: Groups) -> Option<(u8, u16)> {
         let (levels0, levels1) = self.ready_levels(groups);
-        if levels0 | levels1 == 0 {
-            return None;
-        }
         let [group0, group1] = &self.ready;
         if levels0.trailing_zeros() <= levels1.trailing_zeros() {
-            group0.best()
+            group0.best(levels0)
         } else {
-            group1.best()
+            group1.best(levels1)
         }
+    }
+
+    #[inline]
+    pub(crate) fn has_spilled(&self) -> bool {
+        self.spilled_levels != 0
+    }
+
+    #[inline]
+    pub(crate) fn insert_spilled(&mut self, level: u8, intid: u16) {
+        self.spilled.insert(&mut self.spilled_levels, level, intid);
+    }
+
+    #[inline]
+    pub(crate) fn remove_spilled(&mut self, level: u8, intid: u16) {
+        self.spilled.remove(&mut self.spilled_levels, level, intid);
+    }
+
+    /// The most urgent spilled interrupt.
+    #[inline]
+    pub(crate) fn best_spilled(&self) -> Option<(u8, u16)> {
+        self.spilled.best(self.spilled_levels)
+    }
+
+    /// Nothing waits, nothing is spilled, nobody changed anything.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        let [levels0, levels1] = self.ready_levels;
+        levels0 | levels1 | self.spilled_levels | self.dirty | self.release == 0
     }
 
     /// The INTID in list register `slot`.
@@ -178,18 +226,18 @@ impl Lists {
     pub(crate) fn reset(&mut self) {
         self.used = 0;
         self.eoi = 0;
-        self.both = 0;
         self.dirty = 0;
         self.release = 0;
+        self.both = 0;
         self.reading = 0;
         self.loaded = false;
-        self.asleep = true;
         self.maintenance = Maintenance::default();
+        self.asleep = true;
         self.sgi_sources = [0; 16];
         self.sgi_current = [0; 16];
-        for set in &mut self.ready {
-            set.clear();
+        for (set, levels) in self.ready.iter_mut().zip(&mut self.ready_levels) {
+            set.clear(levels);
         }
-        self.spilled.clear();
+        self.spilled.clear(&mut self.spilled_levels);
     }
 }

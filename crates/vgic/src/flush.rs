@@ -79,7 +79,7 @@ impl Vgic<'_> {
             return kicks;
         }
         if lists.has_ready(groups)
-            || !lists.spilled.is_empty()
+            || lists.has_spilled()
             || lists.maintenance != Maintenance::default()
         {
             kicks |= self.fill(vcpu.get(), hw);
@@ -98,7 +98,7 @@ impl Vgic<'_> {
         hw.clear_eoi_count();
         // The counter has five bits.
         for _ in 0..count & 31 {
-            let Some((_, intid)) = self.lists(vcpu).and_then(|lists| lists.spilled.best()) else {
+            let Some((_, intid)) = self.lists(vcpu).and_then(|lists| lists.best_spilled()) else {
                 break;
             };
             kicks |= self.end_spilled(vcpu, intid, hw);
@@ -118,7 +118,7 @@ impl Vgic<'_> {
         let Some((block, lists)) = self.pair(word, vcpu) else {
             return VcpuSet::EMPTY;
         };
-        lists.spilled.remove(block.active_level(bit), intid);
+        lists.remove_spilled(block.active_level(bit), intid);
         block.active &= !mask;
         if block.link_here() & mask != 0 {
             block.linked &= !mask;
@@ -157,7 +157,7 @@ impl Vgic<'_> {
             _ => 0xffff,
         };
         while let Some(lists) = self.lists(vcpu) {
-            let Some((_, intid)) = lists.spilled.best() else {
+            let Some((_, intid)) = lists.best_spilled() else {
                 break;
             };
             let free = all & !lists.used;
@@ -237,7 +237,7 @@ impl Vgic<'_> {
         let Some(lists) = self.lists_mut(vcpu) else {
             return;
         };
-        let spilled = !lists.spilled.is_empty();
+        let spilled = lists.has_spilled();
         let wanted = Maintenance {
             no_pending: lists.has_ready(groups),
             not_present: spilled,

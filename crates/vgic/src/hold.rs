@@ -103,7 +103,7 @@ impl Vgic<'_> {
             block.activate(bit, block.ready_level(bit), block.group1 & mask != 0);
         }
         if active {
-            lists.spilled.insert(block.active_level(bit), intid);
+            lists.insert_spilled(block.active_level(bit), intid);
         } else {
             block.active &= !mask;
             block.link_waits &= !mask;
@@ -162,7 +162,7 @@ impl Vgic<'_> {
 fn pending_register(block: &mut Block, lists: &mut Lists, intid: u16, bit: u32) -> ListRegister {
     let mask = 1u32.wrapping_shl(bit);
     let (level, group1) = (block.ready_level(bit), block.group1 & mask != 0);
-    lists.ready_mut(group1).remove(level, intid);
+    lists.remove_ready(group1, level, intid);
     block.queued &= !mask;
     block.held_latch |= block.latch & mask;
     block.latch &= !mask;
@@ -195,7 +195,7 @@ fn active_register(
 ) -> ListRegister {
     let mask = 1u32.wrapping_shl(bit);
     let (level, group1) = (block.active_level(bit), block.active_group1 & mask != 0);
-    lists.spilled.remove(level, intid);
+    lists.remove_spilled(level, intid);
     let source = lists.current(intid);
     let lr = ListRegister::new(intid, level.wrapping_shl(3), group1)
         .with_active()

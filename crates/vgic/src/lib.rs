@@ -18,6 +18,7 @@ extern crate std;
 mod block;
 mod config;
 mod cpu;
+mod deliver;
 mod flush;
 mod hold;
 mod id;

@@ -288,7 +288,7 @@ impl Vgic<'_> {
             block.activate(bit, level, block.group1 & bit_mask != 0);
             block.set_place(bit, target, 0);
             if let Some(lists) = self.lists_mut(target) {
-                lists.spilled.insert(level, intid_of(word, bit));
+                lists.insert_spilled(level, intid_of(word, bit));
             }
             kicks |= VcpuSet::only(VcpuIndex::new(target));
         }

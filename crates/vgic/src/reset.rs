@@ -55,9 +55,11 @@ impl Vgic<'_> {
         for bit in 0..32u32 {
             let mask = 1u32.wrapping_shl(bit);
             if block.queued & mask != 0 {
-                lists
-                    .ready_mut(block.group1 & mask != 0)
-                    .remove(block.ready_level(bit), intid_of(0, bit));
+                lists.remove_ready(
+                    block.group1 & mask != 0,
+                    block.ready_level(bit),
+                    intid_of(0, bit),
+                );
             }
             if block.active & mask != 0 {
                 lists

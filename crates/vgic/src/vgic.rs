@@ -223,10 +223,10 @@ impl<'m> Vgic<'m> {
         let intid = intid_of(word, bit);
         block.queued ^= mask;
         if block.queued & mask == 0 {
-            lists.ready_mut(group1).remove(level, intid);
+            lists.remove_ready(group1, level, intid);
             return VcpuSet::EMPTY;
         }
-        lists.ready_mut(group1).insert(level, intid);
+        lists.insert_ready(group1, level, intid);
         let group = if group1 {
             Groups::GROUP1
         } else {

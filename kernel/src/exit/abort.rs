@@ -93,6 +93,12 @@ fn one(core: &mut Core, ipa: u64, far: u64, access: Access) -> bool {
     }
 }
 
+/// The same, out of line: for the forms that the processor does not describe.
+#[inline(never)]
+fn one_of_several(core: &mut Core, ipa: u64, far: u64, access: Access) -> bool {
+    one(core, ipa, far, access)
+}
+
 /// All ones for the width of an access in bytes.
 const fn mask(size: u8) -> u64 {
     u64::MAX >> (64 - 8 * (if size > 8 { 8 } else { size }) as u32)
@@ -130,10 +136,10 @@ fn without_syndrome(core: &mut Core, esr: u64, ipa: u64, far: u64) {
     if let Some(second) = decoded.second {
         let second = Access { register: second, ..first };
         let above = ipa.wrapping_add(u64::from(first.size));
-        if !one(core, ipa, far, first) || !one(core, above, far.wrapping_add(u64::from(first.size)), second) {
+        if !one_of_several(core, ipa, far, first) || !one_of_several(core, above, far.wrapping_add(u64::from(first.size)), second) {
             return;
         }
-    } else if !one(core, ipa, far, first) {
+    } else if !one_of_several(core, ipa, far, first) {
         return;
     }
     if let Some((base, by)) = decoded.write_back {

@@ -1,6 +1,6 @@
 //! The one place that turns a guest-physical address into memory.
 
-use crate::arch::{cache, mmu};
+use crate::arch::{cache, copy, mmu};
 use crate::object::{Partition, Placed};
 use stage2::{Ipa, Pa};
 
@@ -19,11 +19,20 @@ pub fn write(partition: &Partition, ipa: u64, bytes: &[u8]) -> Option<()> {
     Some(())
 }
 
+/// Copies a piece of an image into a partition's memory, cleans it to memory, and continues the CRC over it.
+pub fn load(partition: &Partition, ipa: u64, bytes: &[u8], crc: u32) -> Option<u32> {
+    let to = locate(partition, ipa, bytes.len() as u64)?;
+    // SAFETY: the region is RAM that only the partition uses and the window shows; the source is the bundle.
+    let crc = unsafe { copy::checked(to as *mut u8, bytes, crc) };
+    cache::clean(to, bytes.len(), cache::line());
+    Some(crc)
+}
+
 /// Fills a partition's memory with zeros and cleans it to memory.
 pub fn zero(partition: &Partition, ipa: u64, len: u64) -> Option<()> {
     let to = locate(partition, ipa, len)?;
     // SAFETY: as for `write`.
-    unsafe { core::ptr::write_bytes(to as *mut u8, 0, len as usize) }
+    unsafe { copy::clear(to as *mut u8, len as usize) }
     cache::clean(to, len as usize, cache::line());
     Some(())
 }

@@ -5,7 +5,8 @@
 
 use super::Core;
 use crate::arch::tlb::Tlb;
-use crate::arch::{cache, control, crc, timer};
+use crate::arch::copy as arch_copy;
+use crate::arch::{cache, control, timer};
 use crate::console;
 use crate::memory::guest;
 use crate::object::{Crash, Job, Partition, Run, State, Target};
@@ -14,8 +15,8 @@ use chacha20::cipher::{KeyIvInit, StreamCipher};
 use core::sync::atomic::Ordering;
 use manifest::Load;
 
-/// Bytes copied, checked and cleaned in one piece.
-const COPY: u64 = 1024;
+/// Bytes cleared in one piece.
+const CLEAR: u64 = 4096;
 /// Bytes cleaned out of the caches in one piece.
 const CLEAN: u64 = 8192;
 
@@ -162,7 +163,7 @@ fn load_piece(partition: &Partition, index: u16, offset: u64, crc: u32) -> Resul
     }
     let (len, memory_len) = (load.len.get(), load.memory_len.get());
     if offset < len {
-        let piece = COPY.min(len - offset);
+        let piece = arch_copy::piece().min(len - offset);
         let crc = copy(partition, load, offset, piece, crc).ok_or("its image lies outside its memory")?;
         if offset + piece == len && !crc != load.crc.get() {
             return Err("its image in the bundle is damaged (CRC)");
@@ -170,7 +171,7 @@ fn load_piece(partition: &Partition, index: u16, offset: u64, crc: u32) -> Resul
         return Ok(Job::Load { load: index, offset: offset + piece, crc });
     }
     if offset < memory_len {
-        let piece = (2 * COPY).min(memory_len - offset);
+        let piece = CLEAR.min(memory_len - offset);
         guest::zero(partition, load.ipa.get() + offset, piece).ok_or("its image lies outside its memory")?;
         return Ok(Job::Load { load: index, offset: offset + piece, crc });
     }
@@ -180,8 +181,7 @@ fn load_piece(partition: &Partition, index: u16, offset: u64, crc: u32) -> Resul
 fn copy(partition: &Partition, load: &Load, offset: u64, len: u64, crc: u32) -> Option<u32> {
     let from = usize::try_from(load.offset.get().checked_add(offset)?).ok()?;
     let bytes = system::bundle().get(from..from.checked_add(len as usize)?)?;
-    guest::write(partition, load.ipa.get() + offset, bytes)?;
-    Some(crc::update(crc, bytes))
+    guest::load(partition, load.ipa.get() + offset, bytes, crc)
 }
 
 /// Every start of every partition gets random bytes of its own: the key stream for (partition, number of the start).

@@ -258,6 +258,7 @@ impl Core {
     }
 
     /// Sets or clears one of a vCPU's timers.
+    #[inline(never)]
     pub fn set_timer(&mut self, slot: usize, timer: Timer, at: Option<u64>) {
         let which = Slot((slot * TIMERS + timer as usize) as u8);
         match at {
@@ -271,6 +272,7 @@ impl Core {
     }
 
     /// A vCPU that waits goes on.
+    #[inline(never)]
     pub fn wake(&mut self, slot: usize) {
         let vcpu = &mut self.vcpus[slot];
         if vcpu.run == Run::Waiting {
@@ -297,7 +299,15 @@ impl Core {
     }
 
     /// Makes the vCPUs of `set` look at their interrupts, wherever they are.
+    #[inline(always)]
     pub fn deliver(&mut self, partition: &Partition, set: VcpuSet) {
+        if !set.is_empty() {
+            self.deliver_all(partition, set);
+        }
+    }
+
+    #[inline(never)]
+    fn deliver_all(&mut self, partition: &Partition, set: VcpuSet) {
         for vcpu in set {
             if let Some(link) = partition.link(vcpu) {
                 self.request(link.core, link.slot, partition, vcpu.get(), request::ATTENTION);
@@ -306,6 +316,7 @@ impl Core {
     }
 
     /// Asks something of a vCPU, on whichever core it is.
+    #[inline(never)]
     pub fn request(&mut self, core: u16, slot: u8, partition: &Partition, vcpu: u8, what: u32) {
         if core == self.index {
             self.serve(usize::from(slot), what);
@@ -388,6 +399,7 @@ impl Core {
     }
 
     /// A partition has written an unfinished line: it leaves after a moment if nothing follows.
+    #[inline(never)]
     pub fn flush_later(&mut self, partition: &Partition) {
         let Some(link) = partition.vcpus.first() else {
             return;

@@ -66,7 +66,11 @@ pub fn analyse(
     source: &Source,
 ) -> Result<Report, Vec<Refusal>> {
     let overheads = overheads(description);
-    let mut report = Report { rows: Vec::new(), overheads, cores: Vec::new() };
+    let mut report = Report {
+        rows: Vec::new(),
+        overheads,
+        cores: Vec::new(),
+    };
     let mut refusals = Vec::new();
     for (core, policy) in policies.iter().enumerate() {
         let shares = shares(description, core);
@@ -78,7 +82,11 @@ pub fn analyse(
             }
         }
     }
-    if refusals.is_empty() { Ok(report) } else { Err(refusals) }
+    if refusals.is_empty() {
+        Ok(report)
+    } else {
+        Err(refusals)
+    }
 }
 
 fn overheads(description: &Description) -> Overheads {
@@ -94,7 +102,11 @@ fn overheads(description: &Description) -> Overheads {
 fn shares(description: &Description, core: usize) -> Vec<Share<'_>> {
     let mut shares = Vec::new();
     for (name, guest) in &description.guest {
-        let here = guest.cores.get_ref().iter().any(|c| usize::from(*c.get_ref()) == core);
+        let here = guest
+            .cores
+            .get_ref()
+            .iter()
+            .any(|c| usize::from(*c.get_ref()) == core);
         if !here {
             continue;
         }
@@ -143,7 +155,11 @@ fn load(share: &Share<'_>) -> Entity {
     }
 }
 
-fn bound(shares: &[Share<'_>], which: usize, overheads: &Overheads) -> Result<Bound, Unschedulable> {
+fn bound(
+    shares: &[Share<'_>],
+    which: usize,
+    overheads: &Overheads,
+) -> Result<Bound, Unschedulable> {
     let mut entities: Vec<Entity> = shares.iter().map(load).collect();
     let Some((share, own)) = shares.get(which).zip(entities.get_mut(which)) else {
         return Err(Unschedulable::Missing { which });
@@ -169,8 +185,11 @@ fn bound(shares: &[Share<'_>], which: usize, overheads: &Overheads) -> Result<Bo
         return Err(Unschedulable::NoBound);
     };
     let pieces = work.max(work.saturating_mul(jobs)).div_ceil(budget.max(1));
-    let response = replenished.saturating_mul(pieces.saturating_sub(1)).saturating_add(piece);
-    let enough = u128::from(work) * u128::from(replenished) <= u128::from(budget) * u128::from(period);
+    let response = replenished
+        .saturating_mul(pieces.saturating_sub(1))
+        .saturating_add(piece);
+    let enough =
+        u128::from(work) * u128::from(replenished) <= u128::from(budget) * u128::from(period);
     if response > deadline || !enough {
         return Err(Unschedulable::DeadlineMissed { response, deadline });
     }
@@ -197,7 +216,13 @@ fn row(core: usize, share: &Share<'_>, bound: Bound) -> Row {
     }
 }
 
-fn refuse(shares: &[Share<'_>], which: usize, core: usize, error: Unschedulable, source: &Source) -> Refusal {
+fn refuse(
+    shares: &[Share<'_>],
+    which: usize,
+    core: usize,
+    error: Unschedulable,
+    source: &Source,
+) -> Refusal {
     let share = &shares[which];
     let (name, span) = (share.name, share.span.clone());
     let all = || shares.iter().map(|s| s.name).collect::<Vec<_>>().join(", ");
@@ -253,7 +278,10 @@ impl fmt::Display for Report {
             "core", "guest", "priority", "budget", "asks for"
         )?;
         for row in &self.rows {
-            let budget = row.budget.map_or_else(|| "none".into(), |(b, p)| format!("{} / {}", time(b), time(p)));
+            let budget = row.budget.map_or_else(
+                || "none".into(),
+                |(b, p)| format!("{} / {}", time(b), time(p)),
+            );
             let asks = match (row.demand, row.budget) {
                 (Some((w, p, d)), _) if d == p => format!("{} each {}", time(w), time(p)),
                 (Some((w, p, d)), _) => format!("{} each {} by {}", time(w), time(p), time(d)),
@@ -263,9 +291,14 @@ impl fmt::Display for Report {
             let (worst, limit) = match row.bound {
                 Bound::Response(ns) => {
                     let limit = row.demand.map(|(_, _, d)| d).or(row.budget.map(|(_, p)| p));
-                    (format!("done after {}", time(ns)), limit.map(|l| format!(" (limit {})", time(l))))
+                    (
+                        format!("done after {}", time(ns)),
+                        limit.map(|l| format!(" (limit {})", time(l))),
+                    )
                 }
-                Bound::Share(share) => (format!("{}.{} % of the core", share / 10, share % 10), None),
+                Bound::Share(share) => {
+                    (format!("{}.{} % of the core", share / 10, share % 10), None)
+                }
             };
             writeln!(
                 f,
@@ -281,9 +314,18 @@ impl fmt::Display for Report {
                 CorePolicy::Shared => "shared",
                 CorePolicy::Pinned => "pinned",
             };
-            writeln!(f, "core {core} ({kind}): {}.{} % promised to budgets and demands", promised / 10, promised % 10)?;
+            writeln!(
+                f,
+                "core {core} ({kind}): {}.{} % promised to budgets and demands",
+                promised / 10,
+                promised % 10
+            )?;
         }
-        let Overheads { switch, interrupt, masked } = self.overheads;
+        let Overheads {
+            switch,
+            interrupt,
+            masked,
+        } = self.overheads;
         write!(
             f,
             "assumed of the kernel: context switch {}, interrupt {}, interrupts masked for {} at most",

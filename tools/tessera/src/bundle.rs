@@ -39,13 +39,19 @@ pub fn write(system: &System) -> Result<Vec<u8>, Error> {
     let cores: Vec<Core> = system
         .cores
         .iter()
-        .map(|policy| Core { policy: *policy as u8, reserved: [0; 3] })
+        .map(|policy| Core {
+            policy: *policy as u8,
+            reserved: [0; 3],
+        })
         .collect();
     // The manifest's length does not depend on what is in it, so a draft fixes every offset.
     let draft = encode(system, &cores, &tables, 0)?;
     let mut archive = Archive::default();
     archive.file(MANIFEST, 0o444, &draft);
-    let loads = system.guests.iter().flat_map(|g| g.loads.iter().map(move |l| (g, l)));
+    let loads = system
+        .guests
+        .iter()
+        .flat_map(|g| g.loads.iter().map(move |l| (g, l)));
     for (record, (guest, load)) in tables.loads.iter_mut().zip(loads) {
         let name = format!("guest/{}/{}", guest.name, load.member);
         record.offset = (archive.file(&name, 0o444, &load.bytes) as u64).into();
@@ -53,7 +59,10 @@ pub fn write(system: &System) -> Result<Vec<u8>, Error> {
     let mut bytes = archive.finish();
     let manifest = encode(system, &cores, &tables, bytes.len() as u64)?;
     let at = Archive::default().next_data(MANIFEST);
-    if let Some(place) = bytes.get_mut(at..).and_then(|b| b.get_mut(..manifest.len())) {
+    if let Some(place) = bytes
+        .get_mut(at..)
+        .and_then(|b| b.get_mut(..manifest.len()))
+    {
         place.copy_from_slice(&manifest);
     }
     let written = bytes.get(at..).unwrap_or(&[]);
@@ -150,7 +159,9 @@ fn encode(system: &System, cores: &[Core], t: &Tables, bundle_len: u64) -> Resul
     header.devices = append(&mut tables, &t.devices)?;
     header.focus = small(system.focus)?.into();
     let len = size_of::<Header>() + tables.len();
-    header.manifest_len = u32::try_from(len).map_err(|_| Error::TooLarge("the manifest"))?.into();
+    header.manifest_len = u32::try_from(len)
+        .map_err(|_| Error::TooLarge("the manifest"))?
+        .into();
     header.tables_crc = crc32fast::hash(&tables).into();
     let covered = size_of::<Header>() - size_of::<u32>();
     header.header_crc = crc32fast::hash(&header.as_bytes()[..covered]).into();

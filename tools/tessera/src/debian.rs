@@ -51,7 +51,9 @@ impl Debian {
     /// The packages under the project's target folder.
     #[must_use]
     pub fn new(project: &Project) -> Self {
-        Self { root: project.target().join("debian") }
+        Self {
+            root: project.target().join("debian"),
+        }
     }
 
     /// The folder that a package is unpacked in; fetches it if it is not there yet.
@@ -92,7 +94,8 @@ impl Debian {
         std::fs::create_dir_all(&downloads).map_err(|e| Failure::io(&downloads, &e))?;
         let mut download = self.apt("apt-get");
         download.current_dir(&downloads).args(["download", &real]);
-        let outcome = process::run(&mut download, Some(&step)).map_err(|e| unavailable(package, &e.to_string()))?;
+        let outcome = process::run(&mut download, Some(&step))
+            .map_err(|e| unavailable(package, &e.to_string()))?;
         if !outcome.ok {
             return Err(unavailable(package, outcome.err.trim()));
         }
@@ -106,9 +109,18 @@ impl Debian {
         self.install(package, &real, &file, folder)
     }
 
-    fn install(&self, package: &str, real: &str, file: &Path, folder: &Path) -> Result<(), Failure> {
+    fn install(
+        &self,
+        package: &str,
+        real: &str,
+        file: &Path,
+        folder: &Path,
+    ) -> Result<(), Failure> {
         let bytes = std::fs::read(file).map_err(|e| Failure::io(file, &e))?;
-        let sha256: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        let sha256: String = Sha256::digest(&bytes)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         let _ = std::fs::remove_dir_all(folder);
         let root = folder.join("root");
         std::fs::create_dir_all(&root).map_err(|e| Failure::io(&root, &e))?;
@@ -116,7 +128,11 @@ impl Debian {
         if !unpacked.is_ok_and(|o| o.ok) {
             return Err(unavailable(package, "dpkg could not unpack it"));
         }
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = file
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let version = name.split('_').nth(1).unwrap_or("").replace("%3a", ":");
         let record = Record {
             package: real.to_string(),
@@ -127,14 +143,21 @@ impl Debian {
         let text = toml::to_string(&record).map_err(|e| Failure::Internal(e.to_string()))?;
         project::write(&folder.join("record.toml"), text.as_bytes())?;
         let _ = std::fs::remove_file(file);
-        say(&format!("fetched {real} {version} (SHA-256 {}...)", &record.sha256[..16]));
+        say(&format!(
+            "fetched {real} {version} (SHA-256 {}...)",
+            &record.sha256[..16]
+        ));
         Ok(())
     }
 
     /// A metapackage's kernel, or the package itself.
     fn resolve(&self, package: &str) -> Result<String, Failure> {
-        let outcome = process::run(self.apt("apt-cache").args(["show", "--no-all-versions", package]), None)
-            .map_err(|e| unavailable(package, &e.to_string()))?;
+        let outcome = process::run(
+            self.apt("apt-cache")
+                .args(["show", "--no-all-versions", package]),
+            None,
+        )
+        .map_err(|e| unavailable(package, &e.to_string()))?;
         if !outcome.ok || outcome.out.trim().is_empty() {
             return Err(unavailable(package, "the archive does not have it"));
         }
@@ -168,11 +191,18 @@ impl Debian {
     fn sources(&self) -> Result<(), Failure> {
         let folder = self.root.join("sources");
         let mut any = false;
-        let parts = std::fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
-        let files = parts.map(|e| e.path()).chain([PathBuf::from("/etc/apt/sources.list")]);
+        let parts = std::fs::read_dir("/etc/apt/sources.list.d")
+            .into_iter()
+            .flatten()
+            .flatten();
+        let files = parts
+            .map(|e| e.path())
+            .chain([PathBuf::from("/etc/apt/sources.list")]);
         for path in files.filter(|_| is_debian()) {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
-            let archive = text.lines().any(|l| !l.starts_with('#') && l.contains("/debian"));
+            let archive = text
+                .lines()
+                .any(|l| !l.starts_with('#') && l.contains("/debian"));
             if let Some(name) = path.file_name().filter(|_| archive) {
                 project::write(&folder.join(name), text.as_bytes())?;
                 any = true;
@@ -195,9 +225,20 @@ impl Debian {
         set("Dir::Etc::sourcelist", Path::new("/dev/null"));
         set("Dir::Etc::sourceparts", &self.root.join("sources"));
         command
-            .args(["-q", "-o", "APT::Architecture=arm64", "-o", "APT::Architectures=arm64"])
+            .args([
+                "-q",
+                "-o",
+                "APT::Architecture=arm64",
+                "-o",
+                "APT::Architectures=arm64",
+            ])
             .args(["-o", "APT::Sandbox::User=", "-o", "Acquire::Languages=none"])
-            .args(["-o", "Acquire::Retries=2", "-o", "Acquire::http::Timeout=20"]);
+            .args([
+                "-o",
+                "Acquire::Retries=2",
+                "-o",
+                "Acquire::http::Timeout=20",
+            ]);
         command
     }
 }
@@ -211,9 +252,15 @@ pub fn is_debian() -> bool {
 
 /// The kernel that a metapackage stands for, in what `apt-cache show` prints.
 fn kernel_of(show: &str) -> Option<String> {
-    let depends = show.lines().find_map(|line| line.strip_prefix("Depends: "))?;
-    let names = depends.split([',', '|']).filter_map(|d| d.split_whitespace().next());
-    let meta = show.lines().any(|l| l == "Section: metapackages" || l.starts_with("Source: linux-signed"));
+    let depends = show
+        .lines()
+        .find_map(|line| line.strip_prefix("Depends: "))?;
+    let names = depends
+        .split([',', '|'])
+        .filter_map(|d| d.split_whitespace().next());
+    let meta = show
+        .lines()
+        .any(|l| l == "Section: metapackages" || l.starts_with("Source: linux-signed"));
     names
         .filter(|_| meta)
         .find(|n| n.starts_with("linux-image-") && n.chars().any(|c| c.is_ascii_digit()))
@@ -224,7 +271,8 @@ fn unavailable(package: &str, why: &str) -> Failure {
     Failure::Missing(Missing {
         what: vec![
             format!("Debian's package {package} (arm64) cannot be fetched: {why}"),
-            "A machine without it can use any image: give its path as `image` in the description.".into(),
+            "A machine without it can use any image: give its path as `image` in the description."
+                .into(),
         ],
         commands: Vec::new(),
     })
@@ -238,7 +286,10 @@ mod tests {
     fn a_metapackage_stands_for_the_kernel_it_depends_on() {
         let show = "Package: linux-image-cloud-arm64\nSource: linux-signed-arm64 (6.1.1+1)\n\
                     Depends: linux-image-6.1.0-40-cloud-arm64 (= 6.1.153-1)\nSection: kernel\n";
-        assert_eq!(kernel_of(show).as_deref(), Some("linux-image-6.1.0-40-cloud-arm64"));
+        assert_eq!(
+            kernel_of(show).as_deref(),
+            Some("linux-image-6.1.0-40-cloud-arm64")
+        );
     }
 
     #[test]

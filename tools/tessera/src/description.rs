@@ -46,7 +46,11 @@ pub struct Overheads {
 
 impl Default for Overheads {
     fn default() -> Self {
-        Self { switch: Duration(500), interrupt: Duration(400), masked: Duration(1500) }
+        Self {
+            switch: Duration(500),
+            interrupt: Duration(400),
+            masked: Duration(1500),
+        }
     }
 }
 
@@ -333,7 +337,11 @@ fn explain(message: &str) -> (String, String, String) {
             Some((_, candidate)) => format!("did you mean `{candidate}`?"),
             None => format!("the keys here are: {}", known.join(", ")),
         };
-        return (format!("there is no key `{key}`"), "unknown key".into(), remedy);
+        return (
+            format!("there is no key `{key}`"),
+            "unknown key".into(),
+            remedy,
+        );
     }
     if message.starts_with("unknown variant")
         && let Some((value, known)) = quoted.split_first()
@@ -370,7 +378,9 @@ fn distance(a: &str, b: &str) -> usize {
         row[0] = i + 1;
         for (j, cb) in b.iter().enumerate() {
             let above = row[j + 1];
-            row[j + 1] = (diagonal + usize::from(ca != *cb)).min(above + 1).min(row[j] + 1);
+            row[j + 1] = (diagonal + usize::from(ca != *cb))
+                .min(above + 1)
+                .min(row[j] + 1);
             diagonal = above;
         }
     }

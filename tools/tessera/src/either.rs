@@ -34,19 +34,23 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for EitherVisitor<T> {
 
 impl<'de> Deserialize<'de> for Device {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        Ok(match d.deserialize_any(EitherVisitor::<Place>(PhantomData))? {
-            Either::Present(v) => Self::Present(v),
-            Either::At(v) => Self::At(v),
-        })
+        Ok(
+            match d.deserialize_any(EitherVisitor::<Place>(PhantomData))? {
+                Either::Present(v) => Self::Present(v),
+                Either::At(v) => Self::At(v),
+            },
+        )
     }
 }
 
 impl<'de> Deserialize<'de> for Virtio {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        Ok(match d.deserialize_any(EitherVisitor::<Transports>(PhantomData))? {
-            Either::Present(v) => Self::Present(v),
-            Either::At(v) => Self::At(v),
-        })
+        Ok(
+            match d.deserialize_any(EitherVisitor::<Transports>(PhantomData))? {
+                Either::Present(v) => Self::Present(v),
+                Either::At(v) => Self::At(v),
+            },
+        )
     }
 }
 
@@ -61,13 +65,17 @@ impl<'de> Visitor<'de> for GicVisitor {
         match v {
             2 => Ok(GicVersion::V2),
             3 => Ok(GicVersion::V3),
-            _ => Err(E::custom(format!("GICv{v} is not supported: write 2, 3 or \"any\""))),
+            _ => Err(E::custom(format!(
+                "GICv{v} is not supported: write 2, 3 or \"any\""
+            ))),
         }
     }
     fn visit_str<E: de::Error>(self, v: &str) -> Result<GicVersion, E> {
         match v {
             "any" => Ok(GicVersion::Any),
-            _ => Err(E::custom(format!("`{v}` is not a GIC version: write 2, 3 or \"any\""))),
+            _ => Err(E::custom(format!(
+                "`{v}` is not a GIC version: write 2, 3 or \"any\""
+            ))),
         }
     }
 }

@@ -122,7 +122,11 @@ impl Image {
         }
         match KNOWN.iter().find(|(magic, _)| bytes.starts_with(magic)) {
             Some((_, what)) => Err(Error::Other(what)),
-            None if bytes.iter().take(512).all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace()) => {
+            None if bytes
+                .iter()
+                .take(512)
+                .all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace()) =>
+            {
                 Err(Error::Other("text"))
             }
             None => Err(Error::Unknown),
@@ -172,12 +176,19 @@ fn read_elf(bytes: &[u8]) -> Result<Image, Error> {
         .segments()
         .ok_or_else(|| Error::Elf("it has no program headers".into()))?;
     let mut segments = Vec::new();
-    for header in headers.iter().filter(|h| h.p_type == PT_LOAD && h.p_memsz > 0) {
+    for header in headers
+        .iter()
+        .filter(|h| h.p_type == PT_LOAD && h.p_memsz > 0)
+    {
         let data = file.segment_data(&header).map_err(broken)?;
         if header.p_memsz < header.p_filesz || header.p_memsz > 1 << 40 {
             return Err(Error::Elf("a segment has a bad size".into()));
         }
-        if header.p_paddr.checked_add(header.p_memsz).is_none_or(|end| end > 1 << 48) {
+        if header
+            .p_paddr
+            .checked_add(header.p_memsz)
+            .is_none_or(|end| end > 1 << 48)
+        {
             return Err(Error::Elf("a segment has a bad address".into()));
         }
         segments.push(Segment {
@@ -209,7 +220,10 @@ pub fn flatten(elf: &[u8]) -> Result<Flat, Error> {
     };
     let base = segments.first().map_or(0, |s| s.address);
     let end = |len: fn(&Segment) -> u64| {
-        let ends = segments.iter().filter(|s| len(s) > 0).map(|s| s.address + len(s) - base);
+        let ends = segments
+            .iter()
+            .filter(|s| len(s) > 0)
+            .map(|s| s.address + len(s) - base);
         ends.max().unwrap_or(0)
     };
     let file_len = end(|s| s.bytes.len() as u64);
@@ -220,7 +234,10 @@ pub fn flatten(elf: &[u8]) -> Result<Flat, Error> {
     let mut bytes = vec![0; usize::try_from(file_len).unwrap_or(0)];
     for segment in &segments {
         let at = usize::try_from(segment.address - base).unwrap_or(usize::MAX);
-        if let Some(place) = bytes.get_mut(at..).and_then(|b| b.get_mut(..segment.bytes.len())) {
+        if let Some(place) = bytes
+            .get_mut(at..)
+            .and_then(|b| b.get_mut(..segment.bytes.len()))
+        {
             place.copy_from_slice(&segment.bytes);
         }
     }

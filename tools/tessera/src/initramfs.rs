@@ -68,14 +68,24 @@ pub fn rt_tests(debian: &Debian) -> Result<Vec<u8>, Failure> {
 }
 
 /// Adds libraries and what they need themselves, each once, in a fixed order.
-fn libraries(archive: &mut Archive, debian: &Debian, mut wanted: Vec<String>) -> Result<(), Failure> {
-    let roots: Vec<_> = LIBRARIES.iter().map(|p| debian.unpack(p)).collect::<Result<_, _>>()?;
+fn libraries(
+    archive: &mut Archive,
+    debian: &Debian,
+    mut wanted: Vec<String>,
+) -> Result<(), Failure> {
+    let roots: Vec<_> = LIBRARIES
+        .iter()
+        .map(|p| debian.unpack(p))
+        .collect::<Result<_, _>>()?;
     let mut found = BTreeMap::new();
     while let Some(name) = wanted.pop() {
         if found.contains_key(&name) {
             continue;
         }
-        let places = [format!("{LIBRARY_FOLDER}/{name}"), format!("usr/{LIBRARY_FOLDER}/{name}")];
+        let places = [
+            format!("{LIBRARY_FOLDER}/{name}"),
+            format!("usr/{LIBRARY_FOLDER}/{name}"),
+        ];
         let path = roots
             .iter()
             .flat_map(|root| places.iter().map(|place| root.join(place)))
@@ -99,7 +109,12 @@ fn needed(bytes: &[u8]) -> Vec<String> {
         let names = common.dynsyms_strs?;
         let entries = common.dynamic?.iter().filter(|d| d.d_tag == DT_NEEDED);
         entries
-            .map(|d| names.get(usize::try_from(d.d_val()).ok()?).ok().map(str::to_string))
+            .map(|d| {
+                names
+                    .get(usize::try_from(d.d_val()).ok()?)
+                    .ok()
+                    .map(str::to_string)
+            })
             .collect::<Option<Vec<_>>>()
     };
     read().unwrap_or_default()
@@ -131,13 +146,18 @@ fn base(archive: &mut Archive, debian: &Debian) -> Result<(), Failure> {
 
 /// Reads the first of some paths under a folder, through symbolic links.
 fn read(root: &Path, names: &[&str]) -> Result<Vec<u8>, Failure> {
-    let found = names.iter().map(|name| root.join(name)).find(|path| path.is_file());
+    let found = names
+        .iter()
+        .map(|name| root.join(name))
+        .find(|path| path.is_file());
     let path = found.unwrap_or_else(|| root.join(names[0]));
     std::fs::read(&path).map_err(|e| Failure::io(&path, &e))
 }
 
 fn compress(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
-    let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
+    let mut encoder = GzBuilder::new()
+        .mtime(0)
+        .write(Vec::new(), Compression::best());
     encoder
         .write_all(bytes)
         .and_then(|()| encoder.finish())

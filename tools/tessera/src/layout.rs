@@ -41,7 +41,13 @@ pub struct Parts<'a> {
 ///
 /// Something does not fit, or overlaps.
 pub fn place(guest: &mut Guest, parts: Parts<'_>, source: &Source) -> Result<(), Refusal> {
-    let Parts { description, image, initramfs, tree, regions } = parts;
+    let Parts {
+        description,
+        image,
+        initramfs,
+        tree,
+        regions,
+    } = parts;
     let span = description.image.span();
     let mut loads = Vec::new();
     let entry = image_loads(guest, image, description, source, &mut loads)?;
@@ -49,7 +55,12 @@ pub fn place(guest: &mut Guest, parts: Parts<'_>, source: &Source) -> Result<(),
         let Some((bytes, region)) = bytes.zip(description.region.get(i)) else {
             continue;
         };
-        loads.push(load(&format!("region-{i}"), LoadKind::Data, bytes, region.address.get_ref().0));
+        loads.push(load(
+            &format!("region-{i}"),
+            LoadKind::Data,
+            bytes,
+            region.address.get_ref().0,
+        ));
     }
     for load in &loads {
         fits(guest, load, source, span.clone())?;
@@ -89,10 +100,16 @@ pub fn place(guest: &mut Guest, parts: Parts<'_>, source: &Source) -> Result<(),
     }
     guest.loads = loads;
     if guest.region_at(guest.entry).is_none() {
-        let at = description.entry.as_ref().map_or_else(|| description.image.span(), Spanned::span);
+        let at = description
+            .entry
+            .as_ref()
+            .map_or_else(|| description.image.span(), Spanned::span);
         return Err(source.refuse(
             at,
-            format!("`{}` would start at {:#x}, where it has no memory", guest.name, guest.entry),
+            format!(
+                "`{}` would start at {:#x}, where it has no memory",
+                guest.name, guest.entry
+            ),
             "starts there",
             "give it memory there, or write another `entry`",
         ));
@@ -122,7 +139,11 @@ fn image_loads(
 ) -> Result<u64, Refusal> {
     let given = description.address.as_ref();
     match image {
-        Image::Linux { text_offset, size, bytes } => {
+        Image::Linux {
+            text_offset,
+            size,
+            bytes,
+        } => {
             let ram = guest.ram().map(|r| r.ipa).min().unwrap_or(0);
             let default = ram.next_multiple_of(IMAGE_ALIGN) + IMAGE_ALIGN + text_offset;
             let at = given.map_or(default, |a| a.get_ref().0);
@@ -148,7 +169,12 @@ fn image_loads(
                 bytes.extend_from_slice(&segment.bytes);
                 loads.push(Load {
                     memory_len: segment.memory_len + lead,
-                    ..load(&format!("image-{i}"), LoadKind::Image, bytes, segment.address - lead)
+                    ..load(
+                        &format!("image-{i}"),
+                        LoadKind::Image,
+                        bytes,
+                        segment.address - lead,
+                    )
                 });
             }
             Ok(entry)
@@ -170,11 +196,19 @@ fn image_loads(
 }
 
 /// Whether a load is inside one region.
-fn fits(guest: &Guest, load: &Load, source: &Source, span: std::ops::Range<usize>) -> Result<(), Refusal> {
+fn fits(
+    guest: &Guest,
+    load: &Load,
+    source: &Source,
+    span: std::ops::Range<usize>,
+) -> Result<(), Refusal> {
     let Some(region) = guest.region_at(load.ipa) else {
         return Err(source.refuse(
             span,
-            format!("`{}` has no memory at {:#x}, where its image is loaded", guest.name, load.ipa),
+            format!(
+                "`{}` has no memory at {:#x}, where its image is loaded",
+                guest.name, load.ipa
+            ),
             "this image",
             "give it memory there, or another `address`",
         ));
@@ -208,13 +242,26 @@ fn place_initrd(
     let end = after.map_or(0, |l| l.ipa + l.memory_len + SLACK);
     let at = end.next_multiple_of(INITRD_ALIGN);
     let len = bytes.len() as u64;
-    let room = after.and_then(|l| guest.region_at(l.ipa)).map_or(0, |r| (r.ipa + r.size).saturating_sub(at));
+    let room = after
+        .and_then(|l| guest.region_at(l.ipa))
+        .map_or(0, |r| (r.ipa + r.size).saturating_sub(at));
     if len > room {
         return Err(source.refuse(
-            description.initramfs.as_ref().map_or_else(|| description.image.span(), Spanned::span),
-            format!("the initramfs of `{}` needs {}, there are {} after its image", guest.name, about(len), about(room)),
+            description
+                .initramfs
+                .as_ref()
+                .map_or_else(|| description.image.span(), Spanned::span),
+            format!(
+                "the initramfs of `{}` needs {}, there are {} after its image",
+                guest.name,
+                about(len),
+                about(room)
+            ),
             "does not fit",
-            format!("write `memory = \"{}MiB\"` or more", needed(guest, at + len)),
+            format!(
+                "write `memory = \"{}MiB\"` or more",
+                needed(guest, at + len)
+            ),
         ));
     }
     Ok(load("initramfs", LoadKind::Initrd, bytes, at))
@@ -262,7 +309,9 @@ fn trees(
                 "look for characters in its bootargs that text cannot hold",
             )
         })?;
-        let seed = u32::try_from(tree::SEED).ok().map(|len| (tree.seed_offset, len));
+        let seed = u32::try_from(tree::SEED)
+            .ok()
+            .map(|len| (tree.seed_offset, len));
         loads.push(Load {
             gic,
             seed,
@@ -275,20 +324,37 @@ fn trees(
 /// The start of RAM if it is free, else the end of RAM, else nowhere.
 fn place_tree(guest: &Guest, len: u64, loads: &[Load]) -> Option<u64> {
     let room = len.next_multiple_of(TREE_ALIGN);
-    let free = |at: u64| loads.iter().all(|l| at + room <= l.ipa || at >= l.ipa + l.memory_len);
+    let free = |at: u64| {
+        loads
+            .iter()
+            .all(|l| at + room <= l.ipa || at >= l.ipa + l.memory_len)
+    };
     let ram = guest.ram().min_by_key(|r| r.ipa)?;
     let last = (ram.ipa + ram.size).checked_sub(room)?;
-    [ram.ipa, last].into_iter().find(|&at| at >= ram.ipa && at <= last && free(at))
+    [ram.ipa, last]
+        .into_iter()
+        .find(|&at| at >= ram.ipa && at <= last && free(at))
 }
 
-fn disjoint(guest: &Guest, loads: &[Load], source: &Source, span: std::ops::Range<usize>) -> Result<(), Refusal> {
+fn disjoint(
+    guest: &Guest,
+    loads: &[Load],
+    source: &Source,
+    span: std::ops::Range<usize>,
+) -> Result<(), Refusal> {
     for (i, a) in loads.iter().enumerate() {
         for b in &loads[i + 1..] {
             let both_trees = a.kind == LoadKind::DeviceTree && b.kind == LoadKind::DeviceTree;
             if !both_trees && a.ipa < b.ipa + b.memory_len && b.ipa < a.ipa + a.memory_len {
                 return Err(source.refuse(
                     span,
-                    format!("`{}`: {} and {} are loaded over each other at {:#x}", guest.name, a.member, b.member, a.ipa.max(b.ipa)),
+                    format!(
+                        "`{}`: {} and {} are loaded over each other at {:#x}",
+                        guest.name,
+                        a.member,
+                        b.member,
+                        a.ipa.max(b.ipa)
+                    ),
                     "this image",
                     "give another `address`, or link it somewhere else",
                 ));

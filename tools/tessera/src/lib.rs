@@ -6,6 +6,7 @@
 //! and bundle are a [`product::Product`], which runs on a [`machine::Machine`].
 #![forbid(unsafe_code)]
 
+mod a64;
 pub mod analysis;
 pub mod archive;
 pub mod board;
@@ -28,6 +29,7 @@ pub mod project;
 pub mod quantity;
 pub mod refusal;
 pub mod rust;
+pub mod seed;
 pub mod setup;
 pub mod stack;
 pub mod supply;

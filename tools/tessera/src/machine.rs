@@ -43,7 +43,14 @@ pub struct Config {
 impl Config {
     /// Tessera on a board.
     #[must_use]
-    pub fn tessera(qemu: PathBuf, board: Board, cores: usize, memory_mib: u64, kernel: PathBuf, bundle: PathBuf) -> Self {
+    pub fn tessera(
+        qemu: PathBuf,
+        board: Board,
+        cores: usize,
+        memory_mib: u64,
+        kernel: PathBuf,
+        bundle: PathBuf,
+    ) -> Self {
         Self {
             qemu,
             board,
@@ -63,7 +70,13 @@ impl Config {
     /// An operating system on the same board without Tessera, for comparison: same CPU, image,
     /// initial RAM disk and device tree.
     #[must_use]
-    pub fn native(self, image: PathBuf, initrd: Option<PathBuf>, tree: Option<PathBuf>, append: &str) -> Self {
+    pub fn native(
+        self,
+        image: PathBuf,
+        initrd: Option<PathBuf>,
+        tree: Option<PathBuf>,
+        append: &str,
+    ) -> Self {
         Self {
             virtualization: false,
             kernel: image,
@@ -115,6 +128,12 @@ impl Config {
         socket.push(control);
         socket.push(",server=on,wait=off");
         add("-qmp", socket);
+        if self.board == Board::Zcu102 {
+            // Its four network interfaces go nowhere; without a peer QEMU would complain.
+            for _ in 0..4 {
+                add("-nic", "hubport,hubid=0,model=cadence_gem".into());
+            }
+        }
         args.extend(["-nodefaults", "-no-reboot"].map(OsString::from));
         args.extend(self.extra.iter().cloned());
         args
@@ -167,6 +186,8 @@ impl Machine {
         let control = tempfile::Builder::new().prefix("tessera").tempdir()?;
         let mut child = Command::new(&config.qemu)
             .args(config.arguments(&control.path().join("qmp")))
+            // The zcu102 has a sound device that would look for this machine's.
+            .env("QEMU_AUDIO_DRV", "none")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -244,7 +265,11 @@ impl Machine {
                 }
                 let rest = self.partial();
                 self.read = self.transcript.len();
-                return if rest.is_empty() { Reading::Ended } else { Reading::Line(rest) };
+                return if rest.is_empty() {
+                    Reading::Ended
+                } else {
+                    Reading::Line(rest)
+                };
             }
         }
     }
@@ -336,7 +361,11 @@ impl Machine {
     /// whole transcript.
     pub fn end(mut self) -> String {
         self.shut_down();
-        while !self.ended && self.receive(Instant::now() + Duration::from_millis(200)).is_some() {}
+        while !self.ended
+            && self
+                .receive(Instant::now() + Duration::from_millis(200))
+                .is_some()
+        {}
         self.transcript()
     }
 

@@ -106,7 +106,11 @@ impl BuildFlags {
 }
 
 fn permission(no_install: bool) -> Permission {
-    if no_install { Permission::Look } else { Permission::Install }
+    if no_install {
+        Permission::Look
+    } else {
+        Permission::Install
+    }
 }
 
 fn main() -> ExitCode {
@@ -123,7 +127,13 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Failure> {
     let project = Project::find()?;
     match command {
-        Command::Run { system, build, icount, until, timeout } => {
+        Command::Run {
+            system,
+            build,
+            icount,
+            until,
+            timeout,
+        } => {
             let run = commands::run::Run {
                 options: build.options(),
                 icount,
@@ -132,15 +142,21 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             };
             commands::run::run(&project, &system, &run)
         }
-        Command::Build { system, output, build } => {
-            commands::build::build(&project, &system, build.options(), &output).map(drop)
+        Command::Build {
+            system,
+            output,
+            build,
+        } => commands::build::build(&project, &system, build.options(), &output).map(drop),
+        Command::Check { system, build } => {
+            commands::check::check(&project, &system, build.options())
         }
-        Command::Check { system, build } => commands::check::check(&project, &system, build.options()),
         Command::Doctor => commands::doctor::doctor(&project),
         Command::New { name } => commands::new::new(&PathBuf::from("."), &name),
-        Command::Test { filter, long, no_install } => {
-            commands::test::test(&project, long, filter.as_deref(), permission(no_install))
-        }
+        Command::Test {
+            filter,
+            long,
+            no_install,
+        } => commands::test::test(&project, long, filter.as_deref(), permission(no_install)),
         Command::Schema => {
             print!("{}", commands::schema::text());
             Ok(())

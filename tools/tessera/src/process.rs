@@ -69,10 +69,14 @@ pub fn first_line<S: AsRef<OsStr>>(program: S, args: &[&str]) -> Option<String> 
 #[must_use]
 pub fn which(name: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|p| p.is_file());
+    let found = std::env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|p| p.is_file());
     // A user's path often lacks the folders of system programs.
     found.or_else(|| {
         let dirs = ["/usr/bin", "/usr/sbin", "/sbin", "/bin"];
-        dirs.iter().map(|dir| std::path::Path::new(dir).join(name)).find(|p| p.is_file())
+        dirs.iter()
+            .map(|dir| std::path::Path::new(dir).join(name))
+            .find(|p| p.is_file())
     })
 }

@@ -12,6 +12,7 @@ use crate::machine::Config;
 use crate::program::{self, Profile};
 use crate::project::{self, Project};
 use crate::refusal::Source;
+use crate::seed;
 use crate::setup::{self, Permission};
 use crate::supply::{self, Supply};
 use crate::system::System;
@@ -66,12 +67,23 @@ pub struct Product {
 ///
 /// It cannot be read, or everything that is wrong with it.
 pub fn describe(path: &Path) -> Result<Described, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Failure::Usage(format!("the description {} cannot be read: {e}", path.display())))?;
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        Failure::Usage(format!(
+            "the description {} cannot be read: {e}",
+            path.display()
+        ))
+    })?;
     let (description, source) = Description::parse(path, &text)?;
     let system = check::check(&description, &source).map_err(Failure::Refused)?;
-    let report = analysis::analyse(&description, &system.cores, &source).map_err(Failure::Refused)?;
-    Ok(Described { path: path.to_path_buf(), description, source, system, report })
+    let report =
+        analysis::analyse(&description, &system.cores, &source).map_err(Failure::Refused)?;
+    Ok(Described {
+        path: path.to_path_buf(),
+        description,
+        source,
+        system,
+        report,
+    })
 }
 
 /// Gets everything that a description names and writes the bundle.
@@ -79,8 +91,18 @@ pub fn describe(path: &Path) -> Result<Described, Failure> {
 /// # Errors
 ///
 /// The board does not suit, or an image is missing, is none, or does not fit.
-pub fn assemble(project: &Project, described: Described, options: Options) -> Result<(System, Vec<u8>), Failure> {
-    let Described { path, description, source, mut system, .. } = described;
+pub fn assemble(
+    project: &Project,
+    described: Described,
+    options: Options,
+) -> Result<(System, Vec<u8>), Failure> {
+    let Described {
+        path,
+        description,
+        source,
+        mut system,
+        ..
+    } = described;
     check::board(&description, &system, options.board, &source).map_err(Failure::Refused)?;
     let supply = Supply::new(project, &path, options.profile, options.permission);
     supply.fill(&mut system, &description, &source)?;
@@ -93,7 +115,12 @@ pub fn assemble(project: &Project, described: Described, options: Options) -> Re
 /// # Errors
 ///
 /// See [`Failure`].
-pub fn build(project: &Project, described: Described, options: Options, folder: &Path) -> Result<Product, Failure> {
+pub fn build(
+    project: &Project,
+    described: Described,
+    options: Options,
+    folder: &Path,
+) -> Result<Product, Failure> {
     let (system, bytes) = assemble(project, described, options)?;
     let bundle = folder.join("bundle.cpio");
     project::write(&bundle, &bytes)?;
@@ -102,7 +129,14 @@ pub fn build(project: &Project, described: Described, options: Options, folder: 
     let single = folder.join(format!("tessera-{}.img", system.name));
     project::write(&kernel, &flat.bytes)?;
     project::write(&single, &together(&flat, &bytes))?;
-    Ok(Product { system, elf, kernel, bundle, single, bundle_len: bytes.len() as u64 })
+    Ok(Product {
+        system,
+        elf,
+        kernel,
+        bundle,
+        single,
+        bundle_len: bytes.len() as u64,
+    })
 }
 
 /// Builds the kernel; returns its ELF file and its flat image.
@@ -137,36 +171,53 @@ fn together(kernel: &Flat, bundle: &[u8]) -> Vec<u8> {
 }
 
 impl Product {
-    /// The machine that runs it.
+    /// The machine that runs it; with `icount` every run is the same.
     ///
     /// # Errors
     ///
     /// QEMU or the board's device tree is missing and cannot be had.
-    pub fn machine(&self, project: &Project, options: Options) -> Result<Config, Failure> {
+    pub fn machine(
+        &self,
+        project: &Project,
+        options: Options,
+        icount: bool,
+    ) -> Result<Config, Failure> {
         let qemu = setup::qemu(options.permission)?;
         let board = options.board;
         let memory = board.size_for(self.system.memory(), self.bundle_len);
         let cores = self.system.cores.len();
-        let mut config = Config::tessera(qemu, board, cores, memory, self.kernel.clone(), self.bundle.clone());
-        config.tree = board_tree(project, board)?;
+        let (kernel, bundle) = (self.kernel.clone(), self.bundle.clone());
+        let mut config = Config::tessera(qemu, board, cores, memory, kernel, bundle);
+        config.icount = icount;
+        if let Some(tree) = board_tree(project, board, icount)? {
+            let path = self.kernel.with_file_name("board.dtb");
+            project::write(&path, &tree)?;
+            config.tree = Some(path);
+        }
         Ok(config)
     }
 }
 
-/// The device tree of a board that QEMU has none for.
+/// The device tree of a board that QEMU has none for, with a seed for random numbers.
 ///
 /// # Errors
 ///
 /// Debian's package that has it cannot be fetched.
-pub fn board_tree(project: &Project, board: Board) -> Result<Option<PathBuf>, Failure> {
+pub fn board_tree(
+    project: &Project,
+    board: Board,
+    repeatable: bool,
+) -> Result<Option<Vec<u8>>, Failure> {
     if board != Board::Zcu102 {
         return Ok(None);
     }
     let root = Debian::new(project).unpack("linux-image-arm64")?;
     let folders = std::fs::read_dir(root.join("usr/lib")).map_err(|e| Failure::io(&root, &e))?;
-    let tree = folders
+    let path = folders
         .flatten()
         .find_map(|e| supply::find(&e.path(), "xilinx/zynqmp-zcu102-rev1.0.dtb"))
         .ok_or_else(|| Failure::Internal("Debian's kernel has no tree for the zcu102".into()))?;
-    Ok(Some(tree))
+    let tree = std::fs::read(&path).map_err(|e| Failure::io(&path, &e))?;
+    let seed = seed::new(repeatable).map_err(|e| Failure::Internal(e.to_string()))?;
+    seed::add(&tree, &seed).map(Some).map_err(Failure::Internal)
 }

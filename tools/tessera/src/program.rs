@@ -32,21 +32,40 @@ impl Profile {
 /// # Errors
 ///
 /// The compiler's messages.
-pub fn build(project: &Project, route: &Route, package: &str, profile: Profile) -> Result<PathBuf, Failure> {
+pub fn build(
+    project: &Project,
+    route: &Route,
+    package: &str,
+    profile: Profile,
+) -> Result<PathBuf, Failure> {
     let step = Step::new(format!("building {package} ({})", profile.cargo()));
     let target = project.target().join("aarch64");
     let mut command = route.cargo_build(project.root());
     command
-        .args(["-p", package, "--bin", package, "--profile", profile.cargo()])
+        .args([
+            "-p",
+            package,
+            "--bin",
+            package,
+            "--profile",
+            profile.cargo(),
+        ])
         .arg("--target-dir")
         .arg(&target);
     let outcome = process::run(&mut command, Some(&step))
         .map_err(|e| Failure::Build(format!("cargo could not be started: {e}")))?;
     drop(step);
     if !outcome.ok {
-        return Err(Failure::Build(format!("{}\n{package} did not build", outcome.err.trim_end())));
+        return Err(Failure::Build(format!(
+            "{}\n{package} did not build",
+            outcome.err.trim_end()
+        )));
     }
-    let warnings: Vec<&str> = outcome.err.lines().filter(|l| l.starts_with("warning")).collect();
+    let warnings: Vec<&str> = outcome
+        .err
+        .lines()
+        .filter(|l| l.starts_with("warning"))
+        .collect();
     if !warnings.is_empty() {
         eprint!("{}", outcome.err);
     }

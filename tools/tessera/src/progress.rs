@@ -27,7 +27,10 @@ impl Step {
         }
         bar.set_message(text.clone());
         bar.enable_steady_tick(Duration::from_millis(120));
-        Self { bar: Some(bar), text }
+        Self {
+            bar: Some(bar),
+            text,
+        }
     }
 
     /// Says how far it is.

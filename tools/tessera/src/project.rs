@@ -50,7 +50,11 @@ impl Project {
             return name.to_path_buf();
         }
         let stored = self.root.join("systems").join(name).with_extension("toml");
-        if stored.is_file() { stored } else { name.to_path_buf() }
+        if stored.is_file() {
+            stored
+        } else {
+            name.to_path_buf()
+        }
     }
 }
 

@@ -21,9 +21,18 @@ pub struct Duration(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address(pub u64);
 
-const SIZES: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
-const DURATIONS: [(&str, u64); 4] =
-    [("ns", 1), ("us", 1000), ("ms", 1_000_000), ("s", 1_000_000_000)];
+const SIZES: [(&str, u64); 4] = [
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("B", 1),
+];
+const DURATIONS: [(&str, u64); 4] = [
+    ("ns", 1),
+    ("us", 1000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+];
 
 impl Size {
     /// Reads text such as `4MiB`, `64 KiB` or `4096`.
@@ -35,13 +44,17 @@ impl Size {
         let (number, unit) = split(text);
         let factor = match unit {
             "" => Some(1),
-            unit => SIZES.iter().find(|(name, _)| *name == unit).map(|(_, f)| *f),
+            unit => SIZES
+                .iter()
+                .find(|(name, _)| *name == unit)
+                .map(|(_, f)| *f),
         };
-        let factor = factor
-            .ok_or_else(|| format!("`{text}` is not a size: write bytes or KiB, MiB, GiB, as in \"4MiB\""))?;
-        whole(number, factor)
-            .map(Self)
-            .ok_or_else(|| format!("`{text}` is not a size: write a whole number and a unit, as in \"4MiB\""))
+        let factor = factor.ok_or_else(|| {
+            format!("`{text}` is not a size: write bytes or KiB, MiB, GiB, as in \"4MiB\"")
+        })?;
+        whole(number, factor).map(Self).ok_or_else(|| {
+            format!("`{text}` is not a size: write a whole number and a unit, as in \"4MiB\"")
+        })
     }
 }
 
@@ -74,7 +87,11 @@ fn split(text: &str) -> (&str, &str) {
 }
 
 fn whole(number: &str, factor: u64) -> Option<u64> {
-    number.replace('_', "").parse::<u64>().ok()?.checked_mul(factor)
+    number
+        .replace('_', "")
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(factor)
 }
 
 /// A number of things, as people write it.
@@ -122,7 +139,9 @@ impl Visitor<'_> for SizeVisitor {
         f.write_str("a size such as \"4MiB\" or a number of bytes")
     }
     fn visit_i64<E: de::Error>(self, v: i64) -> Result<Size, E> {
-        u64::try_from(v).map(Size).map_err(|_| E::custom("a size cannot be negative"))
+        u64::try_from(v)
+            .map(Size)
+            .map_err(|_| E::custom("a size cannot be negative"))
     }
     fn visit_u64<E: de::Error>(self, v: u64) -> Result<Size, E> {
         Ok(Size(v))

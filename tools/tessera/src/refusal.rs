@@ -49,7 +49,11 @@ impl Source {
     /// The line that a byte offset is in, counted from one.
     #[must_use]
     pub fn line(&self, offset: usize) -> usize {
-        let before = self.text.as_bytes().get(..offset).unwrap_or(self.text.as_bytes());
+        let before = self
+            .text
+            .as_bytes()
+            .get(..offset)
+            .unwrap_or(self.text.as_bytes());
         before.iter().filter(|&&b| b == b'\n').count() + 1
     }
 }

@@ -46,9 +46,10 @@ impl Route {
             .ok()?;
         let sysroot = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
         let libraries = sysroot.join("lib/rustlib").join(TARGET).join("lib");
-        let has_core = std::fs::read_dir(libraries).ok()?.flatten().any(|entry| {
-            entry.file_name().to_string_lossy().starts_with("libcore-")
-        });
+        let has_core = std::fs::read_dir(libraries)
+            .ok()?
+            .flatten()
+            .any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"));
         has_core.then_some(Self::Toolchain { sysroot })
     }
 
@@ -67,7 +68,9 @@ impl Route {
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
-            Self::Toolchain { sysroot } => format!("the toolchain in {} has {TARGET}", sysroot.display()),
+            Self::Toolchain { sysroot } => {
+                format!("the toolchain in {} has {TARGET}", sysroot.display())
+            }
             Self::Debian { .. } => {
                 let version = first_line(DEBIAN_RUSTC, &["--version"]).unwrap_or_default();
                 format!("Debian's {version}, which builds core for {TARGET}")
@@ -111,13 +114,27 @@ impl Route {
 /// Takes away what the outer `cargo run` has set for this process and must not reach another cargo.
 pub fn clean(command: &mut Command) {
     const NAMES: [&str; 9] = [
-        "CARGO", "RUSTUP_TOOLCHAIN", "RUST_RECURSION_COUNT", "LD_LIBRARY_PATH", "CARGO_TARGET_DIR",
-        "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC", "OUT_DIR",
+        "CARGO",
+        "RUSTUP_TOOLCHAIN",
+        "RUST_RECURSION_COUNT",
+        "LD_LIBRARY_PATH",
+        "CARGO_TARGET_DIR",
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTC",
+        "OUT_DIR",
     ];
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let set_by_cargo = NAMES.contains(&text.as_ref())
-            || ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_PROFILE_"].iter().any(|p| text.starts_with(p));
+            || [
+                "CARGO_PKG_",
+                "CARGO_MANIFEST_",
+                "CARGO_BIN_",
+                "CARGO_PROFILE_",
+            ]
+            .iter()
+            .any(|p| text.starts_with(p));
         if set_by_cargo {
             command.env_remove(&name);
         }

@@ -41,7 +41,11 @@ pub fn qemu(permission: Permission) -> Result<PathBuf, Failure> {
     if let Some((path, _)) = find_qemu() {
         return Ok(path);
     }
-    install(&["qemu-system-arm"], "QEMU for 64-bit Arm, which is the board", permission)?;
+    install(
+        &["qemu-system-arm"],
+        "QEMU for 64-bit Arm, which is the board",
+        permission,
+    )?;
     find_qemu().map(|(path, _)| path).ok_or_else(|| {
         Failure::Missing(Missing {
             what: vec![format!(
@@ -73,12 +77,18 @@ pub fn rust(project: &Project, permission: Permission) -> Result<Route, Failure>
     if let Some(route) = Route::find(project.root()) {
         return Ok(route);
     }
-    if permission == Permission::Install && which("rustup").is_some() && add_target(project) {
-        if let Some(route) = Route::find(project.root()) {
-            return Ok(route);
-        }
+    if permission == Permission::Install
+        && which("rustup").is_some()
+        && add_target(project)
+        && let Some(route) = Route::find(project.root())
+    {
+        return Ok(route);
     }
-    install(&DEBIAN_PACKAGES, "a Rust compiler for the Arm machine", permission)?;
+    install(
+        &DEBIAN_PACKAGES,
+        "a Rust compiler for the Arm machine",
+        permission,
+    )?;
     Route::find(project.root()).ok_or_else(|| {
         Failure::Missing(Missing {
             what: vec!["Debian's Rust here is too old to build this (1.95 is needed)".into()],
@@ -89,7 +99,9 @@ pub fn rust(project: &Project, permission: Permission) -> Result<Route, Failure>
 
 /// Asks rustup for the target; it may have no network for that, so it gets a minute.
 fn add_target(project: &Project) -> bool {
-    say(&format!("installing the Rust target {TARGET}: rustup target add {TARGET}"));
+    say(&format!(
+        "installing the Rust target {TARGET}: rustup target add {TARGET}"
+    ));
     let step = Step::new("rustup target add");
     let mut command = Command::new("timeout");
     command
@@ -106,8 +118,15 @@ fn add_target(project: &Project) -> bool {
 /// The command that installs packages, as a person types it.
 #[must_use]
 pub fn install_command(packages: &[&str]) -> String {
-    let sudo = if rights() == Rights::Root { "" } else { "sudo " };
-    format!("{sudo}apt-get install --no-install-recommends {}", packages.join(" "))
+    let sudo = if rights() == Rights::Root {
+        ""
+    } else {
+        "sudo "
+    };
+    format!(
+        "{sudo}apt-get install --no-install-recommends {}",
+        packages.join(" ")
+    )
 }
 
 /// Installs Debian packages.
@@ -121,7 +140,9 @@ fn install(packages: &[&str], what: &str, permission: Permission) -> Result<(), 
         if which("apt-get").is_some() {
             missing.commands = vec![update_command(), install_command(packages)];
         } else if packages.contains(&"qemu-system-arm") {
-            missing.what.push("Install QEMU 7.2 or newer with qemu-system-aarch64.".into());
+            missing
+                .what
+                .push("Install QEMU 7.2 or newer with qemu-system-aarch64.".into());
         } else {
             missing.commands = vec![format!("rustup target add {TARGET}")];
         }
@@ -146,7 +167,11 @@ fn install(packages: &[&str], what: &str, permission: Permission) -> Result<(), 
 }
 
 fn update_command() -> String {
-    let sudo = if rights() == Rights::Root { "" } else { "sudo " };
+    let sudo = if rights() == Rights::Root {
+        ""
+    } else {
+        "sudo "
+    };
     format!("{sudo}apt-get update")
 }
 
@@ -163,7 +188,11 @@ fn apt(prefix: &[&str], args: &[&str], what: &str) -> Result<(), String> {
     if outcome.ok {
         return Ok(());
     }
-    let reason = outcome.err.lines().find(|l| l.starts_with("E:")).unwrap_or("apt-get failed");
+    let reason = outcome
+        .err
+        .lines()
+        .find(|l| l.starts_with("E:"))
+        .unwrap_or("apt-get failed");
     Err(reason.to_string())
 }
 
@@ -172,5 +201,9 @@ fn rights() -> Rights {
         return Rights::Root;
     }
     let sudo = Command::new("sudo").args(["-n", "true"]).output();
-    if sudo.is_ok_and(|o| o.status.success()) { Rights::Sudo } else { Rights::None }
+    if sudo.is_ok_and(|o| o.status.success()) {
+        Rights::Sudo
+    } else {
+        Rights::None
+    }
 }

@@ -30,9 +30,19 @@ pub struct Supply<'a> {
 impl<'a> Supply<'a> {
     /// For the description at `path`.
     #[must_use]
-    pub fn new(project: &'a Project, path: &Path, profile: Profile, permission: Permission) -> Self {
+    pub fn new(
+        project: &'a Project,
+        path: &Path,
+        profile: Profile,
+        permission: Permission,
+    ) -> Self {
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
-        Self { project, profile, permission, folder }
+        Self {
+            project,
+            profile,
+            permission,
+            folder,
+        }
     }
 
     /// Gets everything that a system needs and places it in its guests.
@@ -40,7 +50,12 @@ impl<'a> Supply<'a> {
     /// # Errors
     ///
     /// Something is missing, is not what it should be, or does not fit.
-    pub fn fill(&self, system: &mut System, description: &Description, source: &Source) -> Result<(), Failure> {
+    pub fn fill(
+        &self,
+        system: &mut System,
+        description: &Description,
+        source: &Source,
+    ) -> Result<(), Failure> {
         for (name, guest) in &description.guest {
             let Some(place) = system.guests.iter_mut().find(|g| &g.name == name.get_ref()) else {
                 continue;
@@ -63,8 +78,18 @@ impl<'a> Supply<'a> {
             }
             _ => None,
         };
-        let regions = guest.region.iter().map(|r| self.region(r, source)).collect::<Result<_, _>>()?;
-        Ok(Parts { description: guest, image, initramfs, tree, regions })
+        let regions = guest
+            .region
+            .iter()
+            .map(|r| self.region(r, source))
+            .collect::<Result<_, _>>()?;
+        Ok(Parts {
+            description: guest,
+            image,
+            initramfs,
+            tree,
+            regions,
+        })
     }
 
     fn image(&self, guest: &d::Guest, source: &Source) -> Result<Image, Failure> {
@@ -87,7 +112,12 @@ impl<'a> Supply<'a> {
     }
 
     /// A guest of this project, as a flat image.
-    fn built(&self, package: &str, name: &Spanned<String>, source: &Source) -> Result<Vec<u8>, Failure> {
+    fn built(
+        &self,
+        package: &str,
+        name: &Spanned<String>,
+        source: &Source,
+    ) -> Result<Vec<u8>, Failure> {
         let folder = self.project.root().join("guests").join(package);
         if package.contains('/') || !folder.join("Cargo.toml").is_file() {
             let guests = std::fs::read_dir(self.project.root().join("guests"));
@@ -108,13 +138,24 @@ impl<'a> Supply<'a> {
                 .into());
         }
         let route = setup::rust(self.project, self.permission)?;
-        let elf = program::build(self.project, &route, &format!("guest-{package}"), self.profile)?;
+        let elf = program::build(
+            self.project,
+            &route,
+            &format!("guest-{package}"),
+            self.profile,
+        )?;
         let bytes = std::fs::read(&elf).map_err(|e| Failure::io(&elf, &e))?;
-        let flat = image::flatten(&bytes).map_err(|e| Failure::Build(format!("{}: {e}", elf.display())))?;
+        let flat = image::flatten(&bytes)
+            .map_err(|e| Failure::Build(format!("{}: {e}", elf.display())))?;
         Ok(flat.bytes)
     }
 
-    fn debian(&self, package: &str, name: &Spanned<String>, source: &Source) -> Result<Vec<u8>, Failure> {
+    fn debian(
+        &self,
+        package: &str,
+        name: &Spanned<String>,
+        source: &Source,
+    ) -> Result<Vec<u8>, Failure> {
         let debian = Debian::new(self.project);
         let (package, file) = match package {
             "linux-cloud" => ("linux-image-cloud-arm64", "boot/vmlinuz-*"),
@@ -132,8 +173,9 @@ impl<'a> Supply<'a> {
             }
         };
         let root = debian.unpack(package)?;
-        let path = find(&root, file)
-            .ok_or_else(|| Failure::Internal(format!("{package} has no {file} in {}", root.display())))?;
+        let path = find(&root, file).ok_or_else(|| {
+            Failure::Internal(format!("{package} has no {file} in {}", root.display()))
+        })?;
         std::fs::read(&path).map_err(|e| Failure::io(&path, &e))
     }
 
@@ -149,22 +191,31 @@ impl<'a> Supply<'a> {
     fn region(&self, region: &d::Region, source: &Source) -> Result<Option<Vec<u8>>, Failure> {
         let size = region.size.get_ref().0;
         if let Some(fill) = &region.fill {
-            let len = usize::try_from(size).ok().filter(|n| *n <= 64 << 20).ok_or_else(|| {
-                source.refuse(
-                    fill.span(),
-                    "a region of more than 64 MiB cannot be filled",
-                    "too much",
-                    "its bytes travel in the bundle",
-                )
-            })?;
+            let len = usize::try_from(size)
+                .ok()
+                .filter(|n| *n <= 64 << 20)
+                .ok_or_else(|| {
+                    source.refuse(
+                        fill.span(),
+                        "a region of more than 64 MiB cannot be filled",
+                        "too much",
+                        "its bytes travel in the bundle",
+                    )
+                })?;
             return Ok(Some(vec![*fill.get_ref(); len]));
         }
-        let Some(name) = &region.file else { return Ok(None) };
+        let Some(name) = &region.file else {
+            return Ok(None);
+        };
         let bytes = self.file(name, "file", source)?;
         if bytes.len() as u64 > size {
             let refusal = source.refuse(
                 name.span(),
-                format!("`{}` has {} bytes, its region has {size}", name.get_ref(), bytes.len()),
+                format!(
+                    "`{}` has {} bytes, its region has {size}",
+                    name.get_ref(),
+                    bytes.len()
+                ),
                 "does not fit",
                 "make the region larger",
             );
@@ -173,7 +224,12 @@ impl<'a> Supply<'a> {
         Ok(Some(bytes))
     }
 
-    fn file(&self, name: &Spanned<String>, what: &str, source: &Source) -> Result<Vec<u8>, Failure> {
+    fn file(
+        &self,
+        name: &Spanned<String>,
+        what: &str,
+        source: &Source,
+    ) -> Result<Vec<u8>, Failure> {
         let path = self.folder.join(name.get_ref());
         std::fs::read(&path).map_err(|e| {
             source

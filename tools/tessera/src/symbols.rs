@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use elf::ElfBytes;
-use elf::abi::{SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, STT_FUNC, STT_NOTYPE, STT_OBJECT};
+use elf::abi::{PF_W, PF_X, PT_LOAD, STT_FUNC, STT_NOTYPE, STT_OBJECT};
 use elf::endian::AnyEndian;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,13 +29,13 @@ pub struct Program {
     pub functions: BTreeMap<u64, Symbol>,
     /// Executable code: address and bytes.
     pub code: Vec<(u64, Vec<u8>)>,
-    /// Read-only data with addresses in it, for tables of functions.
+    /// Data: address and bytes. There are addresses in it, as in tables of functions.
     pub data: Vec<(u64, Vec<u8>)>,
-    /// Bytes of executable sections.
+    /// Bytes of executable segments.
     pub text_len: u64,
-    /// Bytes of read-only sections.
+    /// Bytes of read-only segments.
     pub read_only_len: u64,
-    /// Bytes of writable sections, zeroed ones included.
+    /// Bytes of writable segments, zeroed memory included.
     pub writable_len: u64,
 }
 
@@ -61,27 +61,33 @@ impl Program {
             read_only_len: 0,
             writable_len: 0,
         };
-        let (headers, _) = file.section_headers_with_strtab()?;
-        for header in headers.iter().flat_map(|h| h.iter()) {
-            let has = |flag: u32| header.sh_flags & u64::from(flag) != 0;
-            if !has(SHF_ALLOC) {
-                continue;
-            }
-            if has(SHF_EXECINSTR) {
-                program.text_len += header.sh_size;
-                program.code.push((header.sh_addr, file.section_data(&header)?.0.to_vec()));
-            } else if has(SHF_WRITE) {
-                program.writable_len += header.sh_size;
+        // What a segment may do is what its pages get; sections say it less exactly.
+        for segment in file
+            .segments()
+            .iter()
+            .flat_map(|s| s.iter())
+            .filter(|s| s.p_type == PT_LOAD)
+        {
+            let bytes = (segment.p_vaddr, file.segment_data(&segment)?.to_vec());
+            if segment.p_flags & PF_X != 0 {
+                program.text_len += segment.p_memsz;
+                program.code.push(bytes);
+            } else if segment.p_flags & PF_W != 0 {
+                program.writable_len += segment.p_memsz;
+                program.data.push(bytes);
             } else {
-                program.read_only_len += header.sh_size;
-                program.data.push((header.sh_addr, file.section_data(&header)?.0.to_vec()));
+                program.read_only_len += segment.p_memsz;
+                program.data.push(bytes);
             }
         }
         if let Some((symbols, names)) = file.symbol_table()? {
             for symbol in symbols.iter().filter(|s| s.st_shndx != 0) {
                 let kind = symbol.st_symtype();
                 let name = names.get(symbol.st_name as usize)?;
-                if name.is_empty() || name.starts_with('$') || ![STT_FUNC, STT_OBJECT, STT_NOTYPE].contains(&kind) {
+                if name.is_empty()
+                    || name.starts_with('$')
+                    || ![STT_FUNC, STT_OBJECT, STT_NOTYPE].contains(&kind)
+                {
                     continue;
                 }
                 let symbol = Symbol {

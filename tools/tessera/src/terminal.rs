@@ -49,7 +49,11 @@ impl Screen {
     /// Colours only if `colour`.
     #[must_use]
     pub fn new(colour: bool) -> Self {
-        Self { colour, held: Vec::new(), at_line_start: true }
+        Self {
+            colour,
+            held: Vec::new(),
+            at_line_start: true,
+        }
     }
 
     /// Shows some bytes.
@@ -123,7 +127,10 @@ mod tests {
     #[test]
     fn a_mark_at_the_start_of_a_line_is_coloured_even_in_pieces() {
         let text = shown(true, &["[r", "t] a [b] c\r\n", "[rt] d"]);
-        let plain = regex::Regex::new("\x1b\\[[0-9]+m").unwrap().replace_all(&text, "").into_owned();
+        let plain = regex::Regex::new("\x1b\\[[0-9]+m")
+            .unwrap()
+            .replace_all(&text, "")
+            .into_owned();
         assert_eq!(plain, "[rt] a [b] c\r\n[rt] d");
         assert_eq!(text.matches("[rt]\x1b[0m").count(), 2);
         assert_eq!(text.matches("[b]\x1b[0m").count(), 0);
@@ -131,7 +138,13 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_a_mark_is_not_lost() {
-        let text = shown(true, &["[    0.000000] Booting Linux\n[this-is-a-very-long-word-in] brackets\n"]);
-        assert_eq!(text, "[    0.000000] Booting Linux\n[this-is-a-very-long-word-in] brackets\n");
+        let text = shown(
+            true,
+            &["[    0.000000] Booting Linux\n[this-is-a-very-long-word-in] brackets\n"],
+        );
+        assert_eq!(
+            text,
+            "[    0.000000] Booting Linux\n[this-is-a-very-long-word-in] brackets\n"
+        );
     }
 }

@@ -117,7 +117,10 @@ fn interrupts(fdt: &mut FdtWriter, guest: &Guest, gic: Gic) -> Result<(), Error>
     let node = fdt.begin_node(&format!("intc@{:x}", guest.gicd))?;
     let (compatible, second) = match gic {
         Gic::V2 => ("arm,cortex-a15-gic", [guest.gicc, 0x2000]),
-        _ => ("arm,gic-v3", [guest.gicr, REDISTRIBUTOR * guest.vcpus.len() as u64]),
+        _ => (
+            "arm,gic-v3",
+            [guest.gicr, REDISTRIBUTOR * guest.vcpus.len() as u64],
+        ),
     };
     fdt.property_string("compatible", compatible)?;
     fdt.property_null("interrupt-controller")?;
@@ -140,7 +143,10 @@ fn timer(fdt: &mut FdtWriter, guest: &Guest, gic: Gic) -> Result<(), Error> {
     };
     let node = fdt.begin_node("timer")?;
     fdt.property_string("compatible", "arm,armv8-timer")?;
-    let cells: Vec<u32> = [13, 14, 11, 10].iter().flat_map(|n| [PPI, *n, LEVEL_HIGH | mask]).collect();
+    let cells: Vec<u32> = [13, 14, 11, 10]
+        .iter()
+        .flat_map(|n| [PPI, *n, LEVEL_HIGH | mask])
+        .collect();
     fdt.property_array_u32("interrupts", &cells)?;
     fdt.property_null("always-on")?;
     fdt.end_node(node)
@@ -161,11 +167,20 @@ fn devices(fdt: &mut FdtWriter, guest: &Guest) -> Result<(), Error> {
             DeviceKind::VirtioEmpty => continue,
         };
         let node = fdt.begin_node(&format!("{name}@{:x}", device.ipa))?;
-        fdt.property_string_list("compatible", vec![compatible.into(), "arm,primecell".into()])?;
+        fdt.property_string_list(
+            "compatible",
+            vec![compatible.into(), "arm,primecell".into()],
+        )?;
         fdt.property_array_u64("reg", &[device.ipa, u64::from(device.size)])?;
-        fdt.property_array_u32("interrupts", &[SPI, u32::from(device.intid - 32), LEVEL_HIGH])?;
+        fdt.property_array_u32(
+            "interrupts",
+            &[SPI, u32::from(device.intid - 32), LEVEL_HIGH],
+        )?;
         fdt.property_array_u32("clocks", &vec![PHANDLE_CLOCK; clocks.len()])?;
-        fdt.property_string_list("clock-names", clocks.iter().map(ToString::to_string).collect())?;
+        fdt.property_string_list(
+            "clock-names",
+            clocks.iter().map(ToString::to_string).collect(),
+        )?;
         fdt.end_node(node)?;
     }
     let virtio = guest.device(DeviceKind::VirtioEmpty);
@@ -177,7 +192,10 @@ fn devices(fdt: &mut FdtWriter, guest: &Guest) -> Result<(), Error> {
         let node = fdt.begin_node(&format!("virtio_mmio@{at:x}"))?;
         fdt.property_string("compatible", "virtio,mmio")?;
         fdt.property_array_u64("reg", &[at, u64::from(VIRTIO.2)])?;
-        fdt.property_array_u32("interrupts", &[SPI, u32::from(VIRTIO_INTID - 32) + slot, EDGE_RISING])?;
+        fdt.property_array_u32(
+            "interrupts",
+            &[SPI, u32::from(VIRTIO_INTID - 32) + slot, EDGE_RISING],
+        )?;
         fdt.property_null("dma-coherent")?;
         fdt.end_node(node)?;
     }

@@ -54,7 +54,11 @@ fn system() -> System {
     image[16..24].copy_from_slice(&0x1_0000u64.to_le_bytes());
     image[24..32].copy_from_slice(&0u64.to_le_bytes());
     image[56..60].copy_from_slice(b"ARM\x64");
-    for (name, bytes) in [("image", &image[..]), ("disk", b"a RAM disk"), ("flat", b"\x00flat!")] {
+    for (name, bytes) in [
+        ("image", &image[..]),
+        ("disk", b"a RAM disk"),
+        ("flat", b"\x00flat!"),
+    ] {
         std::fs::write(folder.path().join(name), bytes).unwrap();
     }
     let path = folder.path().join("two.toml");
@@ -78,16 +82,25 @@ fn the_kernel_reads_what_the_description_says() {
     let manifest = parse(&bytes).unwrap();
     assert_eq!(manifest.header.system.as_str(), "two");
     assert_eq!(manifest.cores.len(), 2);
-    let [fast, slow] = manifest.partitions() else { panic!() };
+    let [fast, slow] = manifest.partitions() else {
+        panic!()
+    };
     assert_eq!((fast.name.as_str(), slow.name.as_str()), ("fast", "slow"));
     assert_eq!(manifest.header.focus.get(), 0, "`fast` has the keyboard");
     assert_eq!((fast.gic, fast.entry.get()), (Gic::V2 as u8, 0x4100_0000));
     assert_eq!(manifest.vcpus(fast)[0].budget_ns.get(), 100_000);
     assert_eq!(manifest.devices(fast).len(), 2, "no RTC");
-    assert_eq!((slow.on_fault, slow.max_restarts.get()), (OnFault::Restart as u8, 7));
+    assert_eq!(
+        (slow.on_fault, slow.max_restarts.get()),
+        (OnFault::Restart as u8, 7)
+    );
     let cores: Vec<u16> = manifest.vcpus(slow).iter().map(|v| v.core.get()).collect();
     assert_eq!(cores, [0, 1]);
-    assert_eq!(slow.arguments[0].get(), 0x4000_0000, "the tree is at the start of RAM");
+    assert_eq!(
+        slow.arguments[0].get(),
+        0x4000_0000,
+        "the tree is at the start of RAM"
+    );
 }
 
 #[test]
@@ -105,7 +118,10 @@ fn every_load_is_in_the_bundle_with_its_check() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 7, "two images, a region, a RAM disk, one tree for GICv2 alone and two for either");
+    assert_eq!(
+        seen, 7,
+        "two images, a region, a RAM disk, one tree for GICv2 alone and two for either"
+    );
 }
 
 #[test]
@@ -113,7 +129,11 @@ fn a_guest_for_one_gic_has_one_tree() {
     let system = system();
     let trees = |name: &str| {
         let loads = &system.guest(name).unwrap().loads;
-        loads.iter().filter(|l| l.kind == LoadKind::DeviceTree).map(|l| l.gic).collect::<Vec<_>>()
+        loads
+            .iter()
+            .filter(|l| l.kind == LoadKind::DeviceTree)
+            .map(|l| l.gic)
+            .collect::<Vec<_>>()
     };
     assert_eq!(trees("fast"), [Gic::V2]);
     assert_eq!(trees("slow"), [Gic::V2, Gic::V3]);
@@ -130,7 +150,10 @@ fn other_tools_can_list_it() {
     }
     assert_eq!(names[0], MANIFEST);
     assert_eq!(names.last().unwrap(), cpio::TRAILER);
-    assert!(names.contains(&"guest/slow/initramfs".to_string()), "{names:?}");
+    assert!(
+        names.contains(&"guest/slow/initramfs".to_string()),
+        "{names:?}"
+    );
     assert_eq!(at, bytes.len());
 }
 
@@ -161,13 +184,17 @@ fn every_cut_is_noticed() {
     for len in 0..bytes.len() {
         let cut = &bytes[..len];
         let manifest = cut.get(first.offset..).unwrap_or(&[]);
-        assert!(Manifest::parse(manifest, len as u64, crc32fast::hash).is_err(), "cut to {len}");
+        assert!(
+            Manifest::parse(manifest, len as u64, crc32fast::hash).is_err(),
+            "cut to {len}"
+        );
     }
 }
 
 #[test]
 fn the_example_fits_every_board() {
-    let (description, source) = Description::parse(Path::new("two.toml"), &TEXT.replace("gic = 2", "")).unwrap();
+    let (description, source) =
+        Description::parse(Path::new("two.toml"), &TEXT.replace("gic = 2", "")).unwrap();
     let system = check::check(&description, &source).unwrap();
     for board in [Board::VirtGicv2, Board::VirtGicv3, Board::Zcu102] {
         check::board(&description, &system, board, &source).unwrap();

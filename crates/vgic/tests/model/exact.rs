@@ -1,32 +1,45 @@
 //! Step by step against the reference. A vCPU does not execute between a change that concerns it and its kick,
 //! which comes at any later time; so every acknowledge and every register read must be exactly the reference's.
 
+use crate::reference::Interrupt;
 use crate::simulator::deactivate;
 use crate::world::{Bits, Setup, World, id};
+
+/// A bit of an interrupt's state.
+type Property = fn(&Interrupt) -> bool;
 
 impl World {
     /// One random step.
     pub fn step(&mut self) {
+        if self.random.one_in(256) {
+            self.change_mood();
+        }
         let vcpu = self.random.below(self.setup.vcpus);
         match self.random.below(100) {
-            0..25 => self.guest_acknowledges(vcpu),
-            25..45 => self.guest_ends(vcpu),
-            45..52 => self.guest_deactivates(vcpu),
-            52..54 => {
-                let mask = self.random.pick(&[0xff, 0xff, 0xf8, 0x80, 0x40, 0]);
+            0..22 => self.guest_acknowledges(vcpu),
+            22..42 => self.guest_ends(vcpu),
+            42..48 => self.guest_deactivates(vcpu),
+            48..49 => {
+                let mask = self
+                    .random
+                    .pick(&[0xff, 0xff, 0xff, 0xf8, 0xf8, 0x80, 0x40, 0]);
                 self.guests[vcpu].priority_mask = mask;
             }
-            54..72 => self.device_steps(vcpu),
-            72..88 => self.guest_stores(vcpu),
-            88..91 => self.guest_loads(vcpu),
-            91..94 => self.switch(),
-            _ => {
-                let kicked = self.kicks & 1 << vcpu != 0;
-                self.kicks &= !(1 << vcpu);
-                if kicked && self.is_loaded(vcpu) {
-                    self.sync_and_flush(vcpu);
+            49..63 => self.device_steps(vcpu),
+            63..75 => self.guest_stores(vcpu),
+            75..77 => self.guest_loads(vcpu),
+            77..80 => self.switch(),
+            _ if self.kicks != 0 => {
+                let mut kicked = self.random.below(self.setup.vcpus);
+                while self.kicks & 1 << kicked == 0 {
+                    kicked = (kicked + 1) % self.setup.vcpus;
+                }
+                self.kicks &= !(1 << kicked);
+                if self.is_loaded(kicked) {
+                    self.sync_and_flush(kicked);
                 }
             }
+            _ => {}
         }
         self.maintain(vcpu);
         self.check_order(vcpu);
@@ -116,11 +129,15 @@ impl World {
     }
 
     fn device_steps(&mut self, vcpu: usize) {
-        let intid = self.random.pick(&self.hot);
-        if intid < 16 {
+        let intid = self.any_intid();
+        if intid < 16 || self.quiet && self.random.one_in(2) {
             return;
         }
-        let action = self.random.below(10);
+        let action = match self.random.below(10) {
+            // In quiet times lines fall.
+            low @ 0..3 if self.quiet => low + 3,
+            action => action,
+        };
         if self.trace {
             eprintln!("device {action} of {intid}, vCPU {vcpu}");
         }
@@ -151,7 +168,7 @@ impl World {
         } else {
             self.random.below(self.setup.vcpus)
         };
-        let intid = self.random.pick(&self.hot);
+        let intid = self.any_intid();
         match self.random.below(24) {
             0..5 => self.store_to_bits(vcpu, home, intid, Bits::SetEnable),
             5..7 => self.store_to_bits(vcpu, home, intid, Bits::ClearEnable),
@@ -173,7 +190,7 @@ impl World {
                 self.store_config(vcpu, home, intid, level);
             }
             19 => {
-                let off = self.random.below(8);
+                let off = self.random.below(16);
                 self.store_groups(vcpu, [off != 0, off != 1]);
             }
             20 if self.v2() => self.store_sgi_sources(vcpu, intid & 15),
@@ -250,13 +267,13 @@ impl World {
         } else {
             self.random.below(self.setup.vcpus)
         };
-        let word = self.random.pick(&self.hot) / 32;
+        let word = self.any_intid() / 32;
         self.compare_word(vcpu, home, word);
     }
 
     /// All registers of 32 interrupts.
     fn compare_word(&mut self, by: usize, home: usize, word: u16) {
-        let registers: [(Bits, fn(&crate::reference::Interrupt) -> bool); 4] = [
+        let registers: [(Bits, Property); 4] = [
             (Bits::Group, |irq| irq.group1),
             (
                 self.random.pick(&[Bits::SetEnable, Bits::ClearEnable]),
@@ -425,6 +442,7 @@ impl World {
 pub fn run(setup: Setup, steps: usize) {
     let mut world = World::new(setup);
     world.store_all_on();
+    world.change_mood();
     for step in 0..steps {
         world.step();
         if step % 1024 == 1023 {
@@ -435,6 +453,20 @@ pub fn run(setup: Setup, steps: usize) {
 }
 
 impl World {
+    /// Sometimes little happens, so that list registers empty; always much happens to a few.
+    fn change_mood(&mut self) {
+        self.quiet = self.random.one_in(2);
+        self.focus = (0..3).map(|_| self.random.pick(&self.hot)).collect();
+    }
+
+    fn any_intid(&mut self) -> u16 {
+        if self.random.one_in(2) {
+            self.random.pick(&self.focus)
+        } else {
+            self.random.pick(&self.hot)
+        }
+    }
+
     /// What a guest does at boot: groups on, everything that is used enabled.
     fn store_all_on(&mut self) {
         for vcpu in 0..self.setup.vcpus {
@@ -448,6 +480,8 @@ impl World {
                 }
                 self.store_to_bits(vcpu, vcpu, intid, Bits::SetEnable);
                 if intid >= 32 {
+                    let level = self.random.one_in(2);
+                    self.store_config(vcpu, vcpu, intid, level);
                     let target = self.random.below(self.setup.vcpus);
                     self.store_target(vcpu, intid, Some(target));
                 }

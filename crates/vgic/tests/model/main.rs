@@ -4,6 +4,7 @@
 //! `VGIC_SEED=n` leaves out all other setups.
 
 mod exact;
+mod fuzz;
 mod peers;
 mod race;
 mod random;
@@ -79,4 +80,14 @@ fn v2_loses_and_doubles_nothing_when_kicks_are_late() {
 #[test]
 fn v3_loses_and_doubles_nothing_when_kicks_are_late() {
     for_all(Version::V3, 5_000, race::run);
+}
+
+#[test]
+fn v2_survives_random_accesses() {
+    for_all(Version::V2, 6_000, fuzz::run);
+}
+
+#[test]
+fn v3_survives_random_accesses() {
+    for_all(Version::V3, 7_000, fuzz::run);
 }

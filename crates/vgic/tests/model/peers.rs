@@ -228,10 +228,49 @@ fn no_maintenance_storm_with_all_list_registers_active() {
         world.deliver_kicks();
         assert!(!world.cores[0].maintenance_asserted());
         assert!(world.cores[0].lrs[..4].iter().any(|lr| lr.is_pending()));
+        // The least urgent active one made room.
+        assert!(world.cores[0].lrs[..4].iter().all(|lr| lr.intid() != 32));
         for _ in 0..3 {
             world.sync_and_flush(0);
             assert!(!world.cores[0].maintenance_asserted());
         }
+    }
+}
+
+#[test]
+fn an_interrupt_that_comes_again_while_active_keeps_its_place_in_the_order() {
+    for version in VERSIONS {
+        let mut world = world(version, 1, 2, false);
+        enable_spis(&mut world, &[0xa0, 0x80, 0x90]);
+        world.pulse(0, 32);
+        world.deliver_kicks();
+        assert_eq!(acknowledge(&mut world, 0), Some(32));
+        for intid in 32..35 {
+            world.pulse(0, intid);
+            world.deliver_kicks();
+        }
+        // The guest has its interrupts masked until after this.
+        end(&mut world, 0);
+        assert_eq!(handle_all(&mut world, 0), [33, 34, 32]);
+    }
+}
+
+#[test]
+fn an_interrupt_that_comes_again_while_active_goes_to_its_new_target() {
+    for version in VERSIONS {
+        let mut world = world(version, 2, 2, false);
+        enable_spis(&mut world, &[0xa0]);
+        world.pulse(0, 32);
+        world.deliver_kicks();
+        assert_eq!(acknowledge(&mut world, 0), Some(32));
+        world.store_target(0, 32, Some(1));
+        world.pulse(0, 32);
+        world.deliver_kicks();
+        assert_eq!(acknowledge(&mut world, 1), None);
+        end(&mut world, 0);
+        world.deliver_kicks();
+        assert_eq!(acknowledge(&mut world, 0), None);
+        assert_eq!(handle_all(&mut world, 1), [32]);
     }
 }
 

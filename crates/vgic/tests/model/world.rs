@@ -35,6 +35,9 @@ pub struct World {
     pub kicks: u32,
     /// The interrupts that this world uses: few, so that much happens to each.
     pub hot: Vec<u16>,
+    /// Those to which most happens at present, and whether little else does.
+    pub focus: Vec<u16>,
+    pub quiet: bool,
     pub trace: bool,
 }
 
@@ -87,6 +90,8 @@ impl World {
             model: Reference::new(setup.version, setup.vcpus, usize::from(setup.spis)),
             kicks: 0,
             hot,
+            focus: Vec::new(),
+            quiet: false,
             trace: std::env::var_os("VGIC_TRACE").is_some(),
         }
     }

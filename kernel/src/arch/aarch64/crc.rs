@@ -2,10 +2,16 @@
 
 use super::mrs;
 
+/// Whether the processor has CRC instructions (ID_AA64ISAR0_EL1.CRC32).
+#[must_use]
+pub fn has_instructions() -> bool {
+    mrs!("id_aa64isar0_el1") >> 16 & 15 != 0
+}
+
 /// Continues a CRC over `bytes`; start with `!0` and invert at the end.
 #[must_use]
 pub fn update(crc: u32, bytes: &[u8]) -> u32 {
-    if mrs!("id_aa64isar0_el1") >> 16 & 15 != 0 {
+    if has_instructions() {
         // SAFETY: the processor has the instructions.
         unsafe { update_by_instruction(crc, bytes) }
     } else {

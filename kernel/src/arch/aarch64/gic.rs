@@ -171,6 +171,7 @@ impl CpuInterface for Gic {
     fn clear_eoi_count(&mut self) {
         either!(self, core => core.clear_eoi_count());
     }
+    #[inline(never)]
     fn set_maintenance(&mut self, maintenance: Maintenance) {
         either!(self, core => core.set_maintenance(maintenance));
     }

@@ -211,7 +211,8 @@ impl Core {
         unsafe { msr!("s3_4_c12_c11_0", self.hcr) }
     }
 
-    #[inline(always)]
+    // One copy: the choice among sixteen registers is a table of jumps.
+    #[inline(never)]
     pub(super) fn read(&self, index: usize) -> ListRegister {
         macro_rules! at {
             ($($n:literal => $name:literal),*) => {
@@ -226,7 +227,7 @@ impl Core {
         ))
     }
 
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn write(&self, index: usize, value: ListRegister) {
         macro_rules! at {
             ($($n:literal => $name:literal),*) => {

@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod context;
 pub mod control;
+pub mod copy;
 pub mod cpu;
 pub mod crc;
 pub mod debug;

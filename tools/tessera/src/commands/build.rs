@@ -12,7 +12,12 @@ use std::path::Path;
 /// # Errors
 ///
 /// See [`Failure`]; a release kernel over its budget is one.
-pub fn build(project: &Project, system: &Path, options: Options, folder: &Path) -> Result<Product, Failure> {
+pub fn build(
+    project: &Project,
+    system: &Path,
+    options: Options,
+    folder: &Path,
+) -> Result<Product, Failure> {
     let described = product::describe(&project.system(system))?;
     let product = product::build(project, described, options, folder)?;
     for path in [&product.kernel, &product.bundle, &product.single] {

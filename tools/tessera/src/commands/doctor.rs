@@ -39,23 +39,40 @@ pub fn doctor(project: &Project) -> Result<(), Failure> {
 }
 
 fn line(ok: bool, what: &str, found: &str) {
-    println!("{} {what:<10} {found}", if ok { "ok     " } else { "missing" });
+    println!(
+        "{} {what:<10} {found}",
+        if ok { "ok     " } else { "missing" }
+    );
 }
 
 fn host(missing: &mut Missing) {
-    let name = std::fs::read_to_string("/etc/os-release").ok().and_then(|text| {
-        let pretty = text.lines().find_map(|l| l.strip_prefix("PRETTY_NAME="))?;
-        Some(pretty.trim_matches('"').to_string())
-    });
+    let name = std::fs::read_to_string("/etc/os-release")
+        .ok()
+        .and_then(|text| {
+            let pretty = text.lines().find_map(|l| l.strip_prefix("PRETTY_NAME="))?;
+            Some(pretty.trim_matches('"').to_string())
+        });
     line(true, "host", name.as_deref().unwrap_or("unknown"));
     let tools = ["apt-get", "apt-cache", "dpkg"];
     let absent: Vec<&str> = tools.into_iter().filter(|t| which(t).is_none()).collect();
     if absent.is_empty() {
-        let also = if debian::is_debian() { "" } else { ", from Debian's own archive" };
-        line(true, "packages", &format!("Debian's arm64 packages can be fetched with apt-get{also}"));
+        let also = if debian::is_debian() {
+            ""
+        } else {
+            ", from Debian's own archive"
+        };
+        line(
+            true,
+            "packages",
+            &format!("Debian's arm64 packages can be fetched with apt-get{also}"),
+        );
     } else {
         // Only images named `debian:` need them, so this alone is no reason to fail.
-        line(false, "packages", &format!("no {}: give images by path", absent.join(", ")));
+        line(
+            false,
+            "packages",
+            &format!("no {}: give images by path", absent.join(", ")),
+        );
         let _ = missing;
     }
 }
@@ -65,9 +82,13 @@ fn rust(project: &Project, missing: &mut Missing) {
         return line(true, "rust", &route.describe());
     }
     line(false, "rust", &format!("no compiler for {TARGET}"));
-    missing.what.push(format!("a Rust compiler for {TARGET}: one of these two"));
+    missing
+        .what
+        .push(format!("a Rust compiler for {TARGET}: one of these two"));
     missing.commands.push(format!("rustup target add {TARGET}"));
-    missing.commands.push(setup::install_command(&DEBIAN_PACKAGES));
+    missing
+        .commands
+        .push(setup::install_command(&DEBIAN_PACKAGES));
 }
 
 fn qemu(missing: &mut Missing) {
@@ -76,9 +97,17 @@ fn qemu(missing: &mut Missing) {
         None => {
             let found = which("qemu-system-aarch64").and_then(|p| first_line(p, &["--version"]));
             let (major, minor) = QEMU_FLOOR;
-            line(false, "qemu", &found.unwrap_or_else(|| "no qemu-system-aarch64".into()));
-            missing.what.push(format!("qemu-system-aarch64 {major}.{minor} or newer"));
-            missing.commands.push(setup::install_command(&["qemu-system-arm"]));
+            line(
+                false,
+                "qemu",
+                &found.unwrap_or_else(|| "no qemu-system-aarch64".into()),
+            );
+            missing
+                .what
+                .push(format!("qemu-system-aarch64 {major}.{minor} or newer"));
+            missing
+                .commands
+                .push(setup::install_command(&["qemu-system-arm"]));
         }
     }
 }
@@ -87,8 +116,15 @@ fn packages(project: &Project) {
     let debian = Debian::new(project);
     for package in PACKAGES {
         match debian.record(package) {
-            Some(record) => line(true, "cached", &format!("{} {}", record.package, record.version)),
-            None => println!("later   {:<10} {package} (fetched when a system needs it)", "cached"),
+            Some(record) => line(
+                true,
+                "cached",
+                &format!("{} {}", record.package, record.version),
+            ),
+            None => println!(
+                "later   {:<10} {package} (fetched when a system needs it)",
+                "cached"
+            ),
         }
     }
 }

@@ -37,10 +37,13 @@ pub fn run(project: &Project, system: &Path, run: &Run) -> Result<(), Failure> {
     let described = product::describe(&project.system(system))?;
     let folder = project.target().join("run").join(&described.system.name);
     let product = product::build(project, described, run.options, &folder)?;
-    let mut config = product.machine(project, run.options)?;
-    config.icount = run.icount;
-    let mut machine = Machine::start(&config)
-        .map_err(|e| Failure::Internal(format!("{} could not be started: {e}", config.qemu.display())))?;
+    let config = product.machine(project, run.options, run.icount)?;
+    let mut machine = Machine::start(&config).map_err(|e| {
+        Failure::Internal(format!(
+            "{} could not be started: {e}",
+            config.qemu.display()
+        ))
+    })?;
     say(&format!(
         "{} on {}; Ctrl-T opens the menu, Ctrl-T q ends",
         product.system.name,
@@ -81,7 +84,9 @@ fn watch(machine: &mut Machine, run: &Run) -> Result<(), Failure> {
         }
         if end.is_some_and(|end| Instant::now() >= end) {
             break match &run.until {
-                Some(pattern) => Err(Failure::Timeout(format!("no console line matched `{pattern}` in time"))),
+                Some(pattern) => Err(Failure::Timeout(format!(
+                    "no console line matched `{pattern}` in time"
+                ))),
                 None => Ok(()),
             };
         }
@@ -105,7 +110,9 @@ fn matched(machine: &mut Machine, until: Option<&Regex>) -> bool {
 fn ended(machine: &mut Machine, run: &Run) -> Result<(), Failure> {
     let failed = machine.status().is_some_and(|s| !s.success());
     match &run.until {
-        Some(pattern) => Err(Failure::Ended(format!("the machine ended before a console line matched `{pattern}`"))),
+        Some(pattern) => Err(Failure::Ended(format!(
+            "the machine ended before a console line matched `{pattern}`"
+        ))),
         None if failed => Err(Failure::Ended("QEMU ended with an error".into())),
         None => Ok(()),
     }

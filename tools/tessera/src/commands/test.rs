@@ -25,13 +25,22 @@ pub struct Count {
 /// # Errors
 ///
 /// A test failed, or something that tests need is missing.
-pub fn test(project: &Project, long: bool, filter: Option<&str>, permission: Permission) -> Result<(), Failure> {
+pub fn test(
+    project: &Project,
+    long: bool,
+    filter: Option<&str>,
+    permission: Permission,
+) -> Result<(), Failure> {
     setup::qemu(permission)?;
     setup::rust(project, permission)?;
     let mut count = host(project, filter)?;
     count.add(system(project, long, filter)?);
     println!("{} passed, {} failed", count.passed, count.failed);
-    if count.failed == 0 { Ok(()) } else { Err(Failure::Tests) }
+    if count.failed == 0 {
+        Ok(())
+    } else {
+        Err(Failure::Tests)
+    }
 }
 
 fn host(project: &Project, filter: Option<&str>) -> Result<Count, Failure> {
@@ -132,10 +141,35 @@ mod tests {
 
     #[test]
     fn cargos_results_and_our_own_closing_line_are_counted() {
-        let libtest = "test result: FAILED. 17 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out";
-        assert_eq!(Count::in_line(libtest), Some((false, Count { passed: 17, failed: 2 })));
-        assert_eq!(Count::in_line("31 passed, 0 failed\n"), Some((true, Count { passed: 31, failed: 0 })));
-        for other in ["test result: ok", "running 3 tests", "3 passed", "x passed, 1 failed", ""] {
+        let libtest =
+            "test result: FAILED. 17 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out";
+        assert_eq!(
+            Count::in_line(libtest),
+            Some((
+                false,
+                Count {
+                    passed: 17,
+                    failed: 2
+                }
+            ))
+        );
+        assert_eq!(
+            Count::in_line("31 passed, 0 failed\n"),
+            Some((
+                true,
+                Count {
+                    passed: 31,
+                    failed: 0
+                }
+            ))
+        );
+        for other in [
+            "test result: ok",
+            "running 3 tests",
+            "3 passed",
+            "x passed, 1 failed",
+            "",
+        ] {
             assert_eq!(Count::in_line(other), None, "{other}");
         }
     }
