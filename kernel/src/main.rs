@@ -29,6 +29,9 @@ use dtoolkit::fdt::Fdt;
 
 /// Boots the first core: `tree` is the device tree's physical address, `image` the kernel's, `level` the exception level.
 extern "C" fn boot(tree: u64, image: u64, level: u64) -> ! {
+    if level == 2 {
+        vectors::install();
+    }
     mmu::set_image_pa(image);
     // SAFETY: once, on the boot core, with the boot tables live.
     let mut map = unsafe { BootMap::new(level) };
@@ -73,12 +76,9 @@ fn find_tree(map: &mut BootMap, tree: u64) -> (Fdt<'static>, Range) {
         // SAFETY: just mapped; the boot protocol puts the tree there and nothing writes to it.
         unsafe { core::slice::from_raw_parts(at as *const u8, LARGEST as usize) }
     });
-    // The header's second word is the size.
-    let found = bytes.and_then(|bytes| {
-        let size = u32::from_be_bytes(bytes.get(4..8)?.try_into().ok()?) as usize;
-        let fdt = Fdt::new(bytes.get(..size)?).ok()?;
-        Some((fdt, Range::new(tree, size as u64)))
-    });
+    let found = bytes
+        .and_then(platform::check)
+        .map(|bytes| (Fdt::new_unchecked(bytes), Range::new(tree, bytes.len() as u64)));
     found.unwrap_or_else(|| refuse(format_args!("{}", platform::BoardError::NoTree.message())))
 }
 
@@ -121,6 +121,7 @@ fn shown_bundle(board: &Board) -> &'static [u8] {
 extern "C" fn boot_secondary(seed: *mut Seed) -> ! {
     // SAFETY: `start_cores` made it for this core alone.
     let seed = unsafe { &mut *seed };
+    vectors::install();
     run(seed)
 }
 

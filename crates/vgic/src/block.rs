@@ -14,36 +14,34 @@ pub(crate) const NOWHERE: u8 = 0xff;
 /// The state of 32 interrupts.
 #[repr(C, align(64))]
 pub(crate) struct Block {
-    /// ISENABLER.
-    pub(crate) enabled: u32,
-    /// `target` is a vCPU of this guest.
-    pub(crate) routed: u32,
+    /// In a list register of the vCPU in `place`.
+    pub(crate) held: u32,
+    /// Held, and pending in the list register when last known.
+    pub(crate) held_pending: u32,
+    /// Held, and the list register's pending state stands for a latch, not for the line alone.
+    pub(crate) held_latch: u32,
+    /// Held, in a list register that deactivates the physical interrupt.
+    pub(crate) held_physical: u32,
+    /// Held, in a list register that raises maintenance at its end.
+    pub(crate) held_eoi: u32,
+    /// A physical interrupt, `pintid`, is active on behalf of this one.
+    pub(crate) linked: u32,
+    /// Active; what was last known if held.
+    pub(crate) active: u32,
+    /// In the ready set of `target`.
+    pub(crate) queued: u32,
     /// Pending by an edge, by ISPENDR, by an SGI or by a physical interrupt; not yet in a list register.
     pub(crate) latch: u32,
     /// The device's line is high.
     pub(crate) line: u32,
     /// ICFGR: level-sensitive.
     pub(crate) level: u32,
-    /// Active; what was last known if held.
-    pub(crate) active: u32,
-    /// In a list register of the vCPU in `place`.
-    pub(crate) held: u32,
-    /// In the ready set of `target`.
-    pub(crate) queued: u32,
+    /// ISENABLER.
+    pub(crate) enabled: u32,
+    /// `target` is a vCPU of this guest.
+    pub(crate) routed: u32,
     /// IGROUPR.
     pub(crate) group1: u32,
-    /// Held, and pending in the list register when last known.
-    pub(crate) held_pending: u32,
-    /// Held, and the list register's pending state stands for a latch, not for the line alone.
-    pub(crate) held_latch: u32,
-    /// Held, in a list register that raises maintenance at its end.
-    pub(crate) held_eoi: u32,
-    /// Held, in a list register that deactivates the physical interrupt.
-    pub(crate) held_physical: u32,
-    /// A physical interrupt, `pintid`, is active on behalf of this one.
-    pub(crate) linked: u32,
-    /// The physical interrupt is to be deactivated by software.
-    pub(crate) release: u32,
     /// The link is that of what is pending in memory; what is active or held is not linked.
     pub(crate) link_waits: u32,
     /// Request: forget the pending state of the list register.
@@ -52,6 +50,8 @@ pub(crate) struct Block {
     pub(crate) end: u32,
     /// Request: make it active.
     pub(crate) start: u32,
+    /// The physical interrupt is to be deactivated by software.
+    pub(crate) release: u32,
     /// The group that it was activated in.
     pub(crate) active_group1: u32,
     /// IROUTER.Interrupt_Routing_Mode.

@@ -23,13 +23,31 @@ impl Vgic<'_> {
     #[inline]
     pub fn sync<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
         let mut kicks = VcpuSet::EMPTY;
-        let index = vcpu.get();
-        let Some(lists) = self.lists(index) else {
+        let Some(lists) = self.lists(vcpu.get()) else {
             return kicks;
         };
         if !lists.loaded {
             return kicks;
         }
+        if lists.dirty | lists.release | lists.eoi != 0 || lists.maintenance.not_present {
+            return self.sync_all(vcpu, hw);
+        }
+        if lists.used != 0 {
+            for slot in Bits(hw.empty() & lists.used) {
+                kicks |= self.ended(vcpu.get(), slot, hw);
+            }
+        }
+        kicks.without(vcpu)
+    }
+
+    /// All that `sync` may have to do.
+    #[inline(never)]
+    fn sync_all<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
+        let mut kicks = VcpuSet::EMPTY;
+        let index = vcpu.get();
+        let Some(lists) = self.lists(index) else {
+            return kicks;
+        };
         let (used, eoi, dirty) = (lists.used, lists.eoi, lists.dirty);
         if lists.maintenance.not_present {
             kicks |= self.end_counted(index, hw);
@@ -44,7 +62,7 @@ impl Vgic<'_> {
                 }
             }
             for slot in Bits(done) {
-                kicks |= self.fold(index, slot, ListRegister::EMPTY, hw);
+                kicks |= self.ended(index, slot, hw);
             }
             for slot in Bits(dirty & used & !done) {
                 kicks |= self.revise(index, slot, hw);
@@ -63,27 +81,28 @@ impl Vgic<'_> {
     /// list register. The other vCPUs that come back must be kicked.
     #[inline]
     pub fn flush<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
-        let groups = self.dist.groups;
+        match self.lists(vcpu.get()) {
+            Some(lists) if !lists.is_quiet() || lists.maintenance != Maintenance::default() => {
+                self.flush_all(vcpu, hw)
+            }
+            _ => VcpuSet::EMPTY,
+        }
+    }
+
+    /// All that `flush` may have to do.
+    #[inline(never)]
+    fn flush_all<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
         let mut kicks = VcpuSet::EMPTY;
-        let Some(mut lists) = self.lists(vcpu.get()) else {
+        let Some(lists) = self.lists(vcpu.get()) else {
             return kicks;
         };
-        if lists.dirty | lists.release != 0 {
-            kicks = self.sync(vcpu, hw);
-            match self.lists(vcpu.get()) {
-                Some(again) => lists = again,
-                None => return kicks,
-            }
-        }
         if !lists.loaded {
             return kicks;
         }
-        if lists.has_ready(groups)
-            || lists.has_spilled()
-            || lists.maintenance != Maintenance::default()
-        {
-            kicks |= self.fill(vcpu.get(), hw);
+        if lists.dirty | lists.release != 0 {
+            kicks = self.sync_all(vcpu, hw);
         }
+        kicks |= self.fill(vcpu.get(), hw);
         kicks.without(vcpu)
     }
 
@@ -149,6 +168,7 @@ impl Vgic<'_> {
     }
 
     /// Fills the list registers: first with spilled active interrupts, then with ready ones.
+    #[inline]
     fn fill<H: CpuInterface>(&mut self, vcpu: u8, hw: &mut H) -> VcpuSet {
         let mut kicks = VcpuSet::EMPTY;
         let groups = self.dist.groups;

@@ -50,10 +50,45 @@ impl Vgic<'_> {
         hw.write(slot as usize, lr);
     }
 
+    /// Takes back the interrupt of list register `slot`, which the guest has ended.
+    #[inline]
+    pub(crate) fn ended<H: CpuInterface>(&mut self, vcpu: u8, slot: u32, hw: &mut H) -> VcpuSet {
+        let Some(intid) = self.lists(vcpu).map(|lists| lists.slot(slot)) else {
+            return VcpuSet::EMPTY;
+        };
+        let Spot { word, bit, .. } = Spot::of(vcpu, intid);
+        let mask = 1u32.wrapping_shl(bit);
+        let Some((block, lists)) = self.pair(word, vcpu) else {
+            return VcpuSet::EMPTY;
+        };
+        let unusual = block.pending_outside()
+            | block.drop
+            | block.end
+            | block.start
+            | block.link_waits
+            | block.linked & !block.held_physical;
+        if unusual & mask != 0 {
+            return self.fold(vcpu, slot, ListRegister::EMPTY, hw);
+        }
+        block.held &= !mask;
+        block.held_pending &= !mask;
+        block.held_latch &= !mask;
+        block.held_physical &= !mask;
+        block.held_eoi &= !mask;
+        block.linked &= !mask;
+        block.active &= !mask;
+        let slot_mask = 1u32.wrapping_shl(slot);
+        lists.used &= !slot_mask;
+        lists.eoi &= !slot_mask;
+        lists.both &= !slot_mask;
+        lists.dirty &= !slot_mask;
+        VcpuSet::EMPTY
+    }
+
     /// Takes the interrupt of list register `slot`, which the hardware left as `lr`, back into memory.
     ///
     /// The list register itself is not written. vCPUs other than `vcpu` may come back if an SPI moved.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn fold<H: CpuInterface>(
         &mut self,
         vcpu: u8,

@@ -312,9 +312,7 @@ impl Vgic<'_> {
             let Some((block, lists)) = self.pair(word, owner) else {
                 continue;
             };
-            lists
-                .spilled
-                .remove(block.active_level(bit), intid_of(word, bit));
+            lists.remove_spilled(block.active_level(bit), intid_of(word, bit));
         }
         let Some(block) = self.block_mut(home, word) else {
             return kicks;

@@ -62,9 +62,7 @@ impl Vgic<'_> {
                 );
             }
             if block.active & mask != 0 {
-                lists
-                    .spilled
-                    .remove(block.active_level(bit), intid_of(0, bit));
+                lists.remove_spilled(block.active_level(bit), intid_of(0, bit));
             }
         }
         *block = Block::new();

@@ -1,7 +1,7 @@
 //! Software-generated interrupts: `ICC_SGI1R_EL1` and its kin (GICv3), GICD_SGIR (GICv2).
 
 use crate::id::{VcpuIndex, VcpuSet};
-use crate::vgic::Vgic;
+use crate::vgic::{Spot, Vgic};
 
 /// The register with which a GICv3 guest sent an SGI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,8 @@ impl Vgic<'_> {
         } else {
             0
         };
-        let mask = 1u32.wrapping_shl((value >> 24) as u32 & 15);
+        let intid = (value >> 24) as u16 & 15;
+        let mask = 1u32.wrapping_shl(u32::from(intid));
         let group1 = matches!(register, SgiRegister::Sgi1);
         let mut kicks = VcpuSet::EMPTY;
         for target in VcpuSet::from_bits(targets) {
@@ -39,7 +40,7 @@ impl Vgic<'_> {
                 continue;
             };
             if (block.group1 & mask != 0) == group1 {
-                kicks |= self.set_pending(target.get(), 0, mask);
+                kicks |= self.set_one_pending(Spot::of(target.get(), intid));
             }
         }
         kicks
@@ -71,7 +72,7 @@ impl Vgic<'_> {
             return VcpuSet::EMPTY;
         };
         lists.set_sources(intid, lists.sources(intid) | sources);
-        self.set_pending(target, 0, 1u32.wrapping_shl(u32::from(intid)))
+        self.set_one_pending(Spot::of(target, intid))
     }
 
     /// Makes a GICv2 SGI of `target` not pending from each of `sources`.

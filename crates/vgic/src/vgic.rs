@@ -184,7 +184,7 @@ impl<'m> Vgic<'m> {
     // --- keeping the ready sets true ----------------------------------------------------------------------
 
     /// Puts the interrupts of `mask` into the ready sets, or takes them out, as their state says.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn refresh(&mut self, home: u8, word: u8, mask: u32) -> VcpuSet {
         let Some(block) = self.block(home, word) else {
             return VcpuSet::EMPTY;
@@ -286,7 +286,7 @@ impl<'m> Vgic<'m> {
     // --- what makes an interrupt pending ------------------------------------------------------------------
 
     /// Latches the pending state of the interrupts of `mask`.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn set_pending(&mut self, home: u8, word: u8, mask: u32) -> VcpuSet {
         let Some(block) = self.block_mut(home, word) else {
             return VcpuSet::EMPTY;
@@ -300,6 +300,44 @@ impl<'m> Vgic<'m> {
             self.mark_dirty(home, word, stuck)
         };
         kicks | self.refresh(home, word, mask)
+    }
+
+    /// The same for one interrupt, by the shortest way if no list register has it.
+    #[inline]
+    pub(crate) fn set_one_pending(&mut self, spot: Spot) -> VcpuSet {
+        let groups = self.dist.groups;
+        let Spot { home, word, bit } = spot;
+        let mask = spot.mask();
+        let Some(block) = self.block_mut(home, word) else {
+            return VcpuSet::EMPTY;
+        };
+        if block.held & mask != 0 {
+            return self.set_pending(home, word, mask);
+        }
+        block.latch |= mask;
+        if block.enabled & block.routed & !(block.active | block.queued) & mask == 0 {
+            return VcpuSet::EMPTY;
+        }
+        block.queued |= mask;
+        let (level, target, group1) = (
+            block.ready_level(bit),
+            block.target(bit),
+            block.group1 & mask != 0,
+        );
+        let Some(lists) = self.lists_mut(target) else {
+            return VcpuSet::EMPTY;
+        };
+        lists.insert_ready(group1, level, intid_of(word, bit));
+        let group = if group1 {
+            Groups::GROUP1
+        } else {
+            Groups::GROUP0
+        };
+        if groups.contains(group) {
+            VcpuSet::only(VcpuIndex::new(target))
+        } else {
+            VcpuSet::EMPTY
+        }
     }
 
     /// Forgets the latched pending state of the interrupts of `mask`.
@@ -358,7 +396,7 @@ impl<'m> Vgic<'m> {
         if spot.word == 0 && spot.bit < 16 {
             return VcpuSet::EMPTY;
         }
-        self.set_pending(spot.home, spot.word, spot.mask())
+        self.set_one_pending(spot)
     }
 
     /// A physical interrupt, acknowledged and priority-dropped on the core of `vcpu`, stands for `intid`.
@@ -382,7 +420,7 @@ impl<'m> Vgic<'m> {
         block.linked |= mask;
         block.release &= !mask;
         block.set_pintid(spot.bit, pintid.get());
-        self.set_pending(spot.home, spot.word, mask)
+        self.set_one_pending(spot)
     }
 
     // --- what is known ------------------------------------------------------------------------------------

@@ -194,7 +194,7 @@ fn write_seed(partition: &Partition, index: u16) {
     nonce[4..6].copy_from_slice(&partition.starts.load(Ordering::Relaxed).to_le_bytes());
     let mut bytes = [0; 64];
     let key = system::seed();
-    chacha20::ChaCha20::new(&key.into(), &nonce.into()).apply_keystream(&mut bytes);
+    chacha20::ChaCha12::new(&key.into(), &nonce.into()).apply_keystream(&mut bytes);
     let len = (load.seed_len.get() as usize).min(bytes.len());
     let at = load.ipa.get() + u64::from(load.seed_offset.get());
     let _ = guest::write(partition, at, &bytes[..len]);

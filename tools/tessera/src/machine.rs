@@ -2,11 +2,11 @@
 
 use regex::Regex;
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::board::Board;
@@ -129,10 +129,8 @@ impl Config {
         socket.push(",server=on,wait=off");
         add("-qmp", socket);
         if self.board == Board::Zcu102 {
-            // Its four network interfaces go nowhere; without a peer QEMU would complain.
-            for _ in 0..4 {
-                add("-nic", "hubport,hubid=0,model=cadence_gem".into());
-            }
+            // Its sound device would look for this machine's.
+            add("-audiodev", "none,id=none".into());
         }
         args.extend(["-nodefaults", "-no-reboot"].map(OsString::from));
         args.extend(self.extra.iter().cloned());
@@ -186,29 +184,19 @@ impl Machine {
         let control = tempfile::Builder::new().prefix("tessera").tempdir()?;
         let mut child = Command::new(&config.qemu)
             .args(config.arguments(&control.path().join("qmp")))
-            // The zcu102 has a sound device that would look for this machine's.
-            .env("QEMU_AUDIO_DRV", "none")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
         let input = child.stdin.take();
         let (sender, output) = channel();
-        // What QEMU itself has to say belongs to the transcript too.
-        let streams: [Option<Box<dyn Read + Send>>; 2] = [
-            child.stdout.take().map(|s| Box::new(s) as _),
-            child.stderr.take().map(|s| Box::new(s) as _),
-        ];
-        for mut stream in streams.into_iter().flatten() {
+        if let Some(stdout) = child.stdout.take() {
             let sender = sender.clone();
-            std::thread::spawn(move || {
-                let mut buffer = [0; 4096];
-                while let Ok(n) = stream.read(&mut buffer) {
-                    if n == 0 || sender.send(buffer[..n].to_vec()).is_err() {
-                        break;
-                    }
-                }
-            });
+            std::thread::spawn(move || forward(stdout, &sender));
+        }
+        // What QEMU itself has to say belongs to the transcript too.
+        if let Some(stderr) = child.stderr.take() {
+            std::thread::spawn(move || complain(stderr, &sender));
         }
         Ok(Self {
             child,
@@ -374,8 +362,8 @@ impl Machine {
         if self.status().is_some() {
             return;
         }
-        let _ = self.control("{\"execute\": \"quit\"}");
-        let grace = Instant::now() + Duration::from_secs(5);
+        let heard = self.control("{\"execute\": \"quit\"}").is_ok();
+        let grace = Instant::now() + Duration::from_secs(if heard { 5 } else { 0 });
         while self.status().is_none() {
             if Instant::now() >= grace {
                 // QEMU 7.2 sometimes hears nothing while a guest idles.
@@ -391,6 +379,37 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.shut_down();
+    }
+}
+
+/// Passes the console on, as it comes.
+fn forward(mut stream: impl Read, sender: &Sender<Vec<u8>>) {
+    let mut buffer = [0; 4096];
+    while let Ok(n) = stream.read(&mut buffer) {
+        if n == 0 || sender.send(buffer[..n].to_vec()).is_err() {
+            break;
+        }
+    }
+}
+
+/// What QEMU says about a zcu102 whatever its arguments are: it has four network interfaces and a
+/// sound device.
+const ALWAYS: [&str; 2] = [
+    "warning: nic cadence_gem",
+    "audiodev default parameter is deprecated",
+];
+
+/// Passes QEMU's own lines on, without those that mean nothing.
+fn complain(stream: impl Read, sender: &Sender<Vec<u8>>) {
+    let mut lines = BufReader::new(stream);
+    let mut line = Vec::new();
+    while matches!(lines.read_until(b'\n', &mut line), Ok(n) if n > 0) {
+        let text = String::from_utf8_lossy(&line);
+        let noise = ALWAYS.iter().any(|a| text.contains(a));
+        if !noise && sender.send(line.clone()).is_err() {
+            break;
+        }
+        line.clear();
     }
 }
 

@@ -3,7 +3,7 @@
 //! They are written when a core starts and then only where the next context's differ
 //! ([`Controls`] remembers what the processor holds).
 
-use super::{cpu, mrs, msr, vectors};
+use super::{cpu, mrs, msr};
 use arm_sysregs::el2::registers::{CnthctlEl2, CptrEl2, HcrEl2, MdcrEl2};
 
 /// HCR_EL2 of every guest: stage 2 on; interrupts and SErrors to EL2; EL1 is AArch64; SMC, identification
@@ -48,7 +48,6 @@ impl Controls {
         self.cptr = (CptrEl2::RES1 | CptrEl2::TFP).bits();
         // SAFETY: as the caller vouches; every value keeps guests at EL1 and EL0 behind stage 2.
         unsafe {
-            msr!("vbar_el2", vectors::base());
             msr!("vtcr_el2", vtcr);
             msr!("mdcr_el2", debug.bits() | counters);
             msr!("cnthctl_el2", timers.bits());

@@ -223,6 +223,12 @@ pub fn base() -> u64 {
     (&raw const vectors) as u64
 }
 
+/// Makes exceptions of this core at EL2 come to the vectors, from the first line of boot on.
+pub fn install() {
+    // SAFETY: the vectors are mapped for as long as the kernel is.
+    unsafe { super::msr!("vbar_el2", base()) }
+}
+
 /// Leaves the boot code for the first guest of this core.
 ///
 /// # Safety
