@@ -9,6 +9,7 @@
 //!
 //! The keyboard belongs to one partition. The escape key (Ctrl-T) leads to a small menu.
 
+use crate::arch::cpu;
 use crate::arch::sync::SpinLock;
 use crate::platform::Uart;
 use crate::system;
@@ -22,7 +23,7 @@ const LONG: u32 = 512;
 /// Ctrl-T.
 const ESCAPE: u8 = 0x14;
 /// Characters that one piece of work brings to the port.
-pub const PIECE: usize = 16;
+pub const PIECE: usize = 8;
 
 /// Characters on the way to the port: one writer at a time (the partition's lock), one reader (the port's lock).
 pub struct Ring {
@@ -33,6 +34,8 @@ pub struct Ring {
     lines: AtomicU32,
     /// What is there may leave though its line has no end.
     flush: AtomicBool,
+    /// A timer will say so.
+    armed: AtomicBool,
 }
 
 impl Ring {
@@ -45,6 +48,7 @@ impl Ring {
             tail: AtomicU32::new(0),
             lines: AtomicU32::new(0),
             flush: AtomicBool::new(false),
+            armed: AtomicBool::new(false),
         }
     }
 
@@ -104,8 +108,15 @@ impl Ring {
         self.len() != 0 && !self.is_ready()
     }
 
+    /// Whether a timer must be set for the beginning of a line that it holds; only the first to ask is told so.
+    #[must_use]
+    pub fn wants_timer(&self) -> bool {
+        self.is_partial() && !self.armed.swap(true, Ordering::Relaxed)
+    }
+
     /// Lets what is there leave.
     pub fn flush(&self) {
+        self.armed.store(false, Ordering::Relaxed);
         if self.len() != 0 {
             self.flush.store(true, Ordering::Relaxed);
         }
@@ -228,7 +239,8 @@ pub fn kernel_has_work() -> bool {
 /// Brings up to [`PIECE`] characters to the port.
 pub fn work() {
     let Some(mut output) = OUTPUT.try_lock() else {
-        return; // another core is at it
+        cpu::yield_now(); // another core is at it
+        return;
     };
     for _ in 0..PIECE {
         if !output.step() {

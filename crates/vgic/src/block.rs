@@ -44,6 +44,9 @@ pub(crate) struct Block {
     pub(crate) group1: u32,
     /// The link is that of what is pending in memory; what is active or held is not linked.
     pub(crate) link_waits: u32,
+    /// Held for the plain reason that its physical interrupt came, and undisturbed since: when that comes again, the
+    /// list register only needs its pending bit.
+    pub(crate) express: u32,
     /// Request: forget the pending state of the list register.
     pub(crate) drop: u32,
     /// Request: end the active state of the list register.
@@ -94,6 +97,7 @@ impl Block {
             start: 0,
             active_group1: 0,
             any: 0,
+            express: 0,
             priority: [0; 32],
             target: [0; 32],
             place: [0; 32],

@@ -1,6 +1,7 @@
 //! One vCPU's part of the interrupt controller: its private interrupts, its ready sets, its list registers.
 
 use crate::block::Block;
+use crate::hold::Ready;
 use crate::interface::{Groups, Maintenance};
 use crate::ready::{Levels, PrioritySet};
 
@@ -38,6 +39,8 @@ pub(crate) struct Lists {
     pub(crate) eoi: u32,
     /// List registers whose interrupt somebody changed: the next sync reads and revises them.
     pub(crate) dirty: u32,
+    /// List registers whose interrupt became pending once more: the next sync sets it pending there.
+    pub(crate) again: u32,
     /// Blocks (0 private, 1.. SPIs) with physical interrupts that this vCPU's core must deactivate.
     pub(crate) release: u32,
     /// The levels of the ready interrupts of each group.
@@ -72,6 +75,7 @@ impl Lists {
             used: 0,
             eoi: 0,
             dirty: 0,
+            again: 0,
             release: 0,
             ready_levels: [0; 2],
             spilled_levels: 0,
@@ -137,16 +141,22 @@ impl Lists {
         levels0 | levels1 != 0
     }
 
-    /// The most urgent ready interrupt in `groups`: its level and INTID. Group 0 wins a tie.
+    /// The most urgent ready interrupt in `groups`. Group 0 wins a tie.
     #[inline]
-    pub(crate) fn best(&self, groups: Groups) -> Option<(u8, u16)> {
+    pub(crate) fn best(&self, groups: Groups) -> Option<Ready> {
         let (levels0, levels1) = self.ready_levels(groups);
         let [group0, group1] = &self.ready;
-        if levels0.trailing_zeros() <= levels1.trailing_zeros() {
-            group0.best(levels0)
+        let in_group1 = levels0.trailing_zeros() > levels1.trailing_zeros();
+        let (level, intid) = if in_group1 {
+            group1.best(levels1)?
         } else {
-            group1.best(levels1)
-        }
+            group0.best(levels0)?
+        };
+        Some(Ready {
+            intid,
+            level,
+            group1: in_group1,
+        })
     }
 
     #[inline]
@@ -170,11 +180,17 @@ impl Lists {
         self.spilled.best(self.spilled_levels)
     }
 
-    /// Nothing waits, nothing is spilled, nobody changed anything.
+    /// Something waits in memory, ready or spilled, whatever the groups.
+    #[inline]
+    pub(crate) fn is_waiting(&self) -> bool {
+        let [levels0, levels1] = self.ready_levels;
+        levels0 | levels1 | self.spilled_levels != 0
+    }
+
+    /// Nothing waits, and nobody changed anything.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
-        let [levels0, levels1] = self.ready_levels;
-        levels0 | levels1 | self.spilled_levels | self.dirty | self.release == 0
+        !self.is_waiting() && self.dirty | self.again | self.release == 0
     }
 
     /// The INTID in list register `slot`.
@@ -227,6 +243,7 @@ impl Lists {
         self.used = 0;
         self.eoi = 0;
         self.dirty = 0;
+        self.again = 0;
         self.release = 0;
         self.both = 0;
         self.reading = 0;

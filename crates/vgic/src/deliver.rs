@@ -19,11 +19,57 @@ impl Vgic<'_> {
         pintid: IntId,
         hw: &mut H,
     ) -> VcpuSet {
+        if self.repeat_hw(vcpu, intid, pintid, hw) {
+            return VcpuSet::EMPTY;
+        }
+        self.deliver_new(vcpu, intid, pintid, hw)
+    }
+
+    /// The same for one that has no list register, or that was disturbed in it.
+    #[inline(never)]
+    fn deliver_new<H: CpuInterface>(
+        &mut self,
+        vcpu: VcpuIndex,
+        intid: IntId,
+        pintid: IntId,
+        hw: &mut H,
+    ) -> VcpuSet {
         let kicks = self.sync(vcpu, hw);
         if self.place_hw(vcpu, intid, pintid, hw) {
             return kicks;
         }
         kicks | self.inject_hw(vcpu, intid, pintid).without(vcpu) | self.flush(vcpu, hw)
+    }
+
+    /// If its list register has held it since it came last, only sets the pending bit there. It came again, so
+    /// the guest has ended it, and nobody needs to be told.
+    #[inline]
+    fn repeat_hw<H: CpuInterface>(
+        &mut self,
+        vcpu: VcpuIndex,
+        intid: IntId,
+        pintid: IntId,
+        hw: &mut H,
+    ) -> bool {
+        let Some(spot) = self.spot(vcpu, intid) else {
+            return false;
+        };
+        let Some((block, lists)) = self.pair(spot.word, vcpu.get()) else {
+            return false;
+        };
+        if block.express & spot.mask() == 0
+            || !lists.is_quiet()
+            || block.owner(spot.bit) != vcpu.get()
+        {
+            return false;
+        }
+        let slot = usize::from(block.slot(spot.bit));
+        let lr = hw.read(slot);
+        if !lr.is_invalid() || lr.physical() != Some(pintid) {
+            return false;
+        }
+        hw.write(slot, lr.with_pending());
+        true
     }
 
     /// Writes it into a list register, if that is all there is to do.
@@ -64,6 +110,7 @@ impl Vgic<'_> {
         }
         let level = block.ready_level(bit);
         let lr = ListRegister::new(intid.get(), level.wrapping_shl(3), group1).with_pending();
+        block.express |= mask;
         block.held |= mask;
         block.held_pending |= mask;
         block.held_latch |= mask;

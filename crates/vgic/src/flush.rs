@@ -9,6 +9,7 @@
 //! hardware (EOIcount) while the guest uses EOImode 0, and trapped (DIR) while it uses EOImode 1.
 
 use crate::block::Bits;
+use crate::hold::Ready;
 use crate::id::{IntId, VcpuIndex, VcpuSet};
 use crate::interface::{CpuInterface, Groups, Maintenance};
 use crate::list_register::ListRegister;
@@ -29,7 +30,9 @@ impl Vgic<'_> {
         if !lists.loaded {
             return kicks;
         }
-        if lists.dirty | lists.release | lists.eoi != 0 || lists.maintenance.not_present {
+        if lists.dirty | lists.again | lists.release | lists.eoi != 0
+            || lists.maintenance.not_present
+        {
             return self.sync_all(vcpu, hw);
         }
         if lists.used != 0 {
@@ -48,7 +51,7 @@ impl Vgic<'_> {
         let Some(lists) = self.lists(index) else {
             return kicks;
         };
-        let (used, eoi, dirty) = (lists.used, lists.eoi, lists.dirty);
+        let (used, eoi, dirty, again) = (lists.used, lists.eoi, lists.dirty, lists.again);
         if lists.maintenance.not_present {
             kicks |= self.end_counted(index, hw);
         }
@@ -61,15 +64,27 @@ impl Vgic<'_> {
                     hw.write(slot as usize, ListRegister::EMPTY);
                 }
             }
+            let mut revise = dirty;
+            for slot in Bits(again & used & !dirty) {
+                if self.rearm(index, slot, hw) {
+                    done &= !1u32.wrapping_shl(slot);
+                } else {
+                    revise |= 1u32.wrapping_shl(slot);
+                }
+            }
             for slot in Bits(done) {
                 kicks |= self.ended(index, slot, hw);
             }
-            for slot in Bits(dirty & used & !done) {
+            for slot in Bits(revise & used & !done) {
                 kicks |= self.revise(index, slot, hw);
             }
         }
         self.dist.dirty = self.dist.dirty.without(vcpu);
-        if self.lists(index).is_some_and(|lists| lists.release != 0) {
+        let Some(lists) = self.lists_mut(index) else {
+            return kicks;
+        };
+        lists.again = 0;
+        if lists.release != 0 {
             self.release(index, hw);
         }
         kicks.without(vcpu)
@@ -99,11 +114,46 @@ impl Vgic<'_> {
         if !lists.loaded {
             return kicks;
         }
-        if lists.dirty | lists.release != 0 {
+        if lists.dirty | lists.again | lists.release != 0 {
             kicks = self.sync_all(vcpu, hw);
         }
         kicks |= self.fill(vcpu.get(), hw);
         kicks.without(vcpu)
+    }
+
+    /// [`sync`](Vgic::sync) and [`flush`](Vgic::flush) in one, for a kick or a maintenance interrupt: the same in effect, and
+    /// shorter when interrupts that the list registers hold only became pending once more, like SGIs.
+    #[inline]
+    pub fn serve<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
+        let Some(lists) = self.lists_mut(vcpu.get()) else {
+            return VcpuSet::EMPTY;
+        };
+        if lists.dirty | lists.release | lists.eoi != 0
+            || lists.is_waiting()
+            || lists.maintenance != Maintenance::default()
+        {
+            return self.serve_all(vcpu, hw);
+        }
+        let again = lists.again;
+        lists.again = 0;
+        let mut rest = 0;
+        for slot in Bits(again) {
+            if !self.rearm(vcpu.get(), slot, hw) {
+                rest |= 1u32.wrapping_shl(slot);
+            }
+        }
+        if rest == 0 {
+            return VcpuSet::EMPTY;
+        }
+        if let Some(lists) = self.lists_mut(vcpu.get()) {
+            lists.again = rest;
+        }
+        self.serve_all(vcpu, hw)
+    }
+
+    #[inline(never)]
+    fn serve_all<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
+        self.sync(vcpu, hw) | self.flush(vcpu, hw)
     }
 
     /// Deactivates the spilled interrupts that the guest ended: the hardware counted them, and an EOI is
@@ -185,22 +235,27 @@ impl Vgic<'_> {
             if free == 0 || free & free.wrapping_sub(1) == 0 && lists.has_ready(groups) {
                 break;
             }
-            self.put(vcpu, intid, free.trailing_zeros(), hw);
+            self.put_active(vcpu, intid, free.trailing_zeros(), hw);
         }
-        while let Some(lists) = self.lists(vcpu) {
-            let Some((level, intid)) = lists.best(groups) else {
+        while let Some(lists) = self.lists_mut(vcpu) {
+            let Some(ready) = lists.best(groups) else {
                 break;
             };
             let free = all & !lists.used;
-            if free != 0 {
-                self.put(vcpu, intid, free.trailing_zeros(), hw);
-                continue;
-            }
-            let Some(slot) = self.victim(vcpu, level, intid, hw) else {
+            let slot = if free != 0 {
+                free.trailing_zeros()
+            } else {
+                let Some(slot) = self.victim(vcpu, ready, hw) else {
+                    break;
+                };
+                kicks |= self.fold(vcpu, slot, hw.read(slot as usize), hw);
+                slot
+            };
+            let Some(lists) = self.lists_mut(vcpu) else {
                 break;
             };
-            kicks |= self.fold(vcpu, slot, hw.read(slot as usize), hw);
-            self.put(vcpu, intid, slot, hw);
+            lists.remove_ready(ready.group1, ready.level, ready.intid);
+            self.put_pending(vcpu, ready, slot, hw);
         }
         kicks |= self.demote(vcpu, groups, hw);
         self.set_maintenance(vcpu, groups, hw);
@@ -222,7 +277,7 @@ impl Vgic<'_> {
             let lr = hw.read(slot as usize);
             if lr.is_pending() && lr.is_active() {
                 kicks |= self.fold(vcpu, slot, lr, hw);
-                self.put(vcpu, lr.intid(), slot, hw);
+                self.put_active(vcpu, lr.intid(), slot, hw);
             }
         }
         kicks
@@ -230,7 +285,7 @@ impl Vgic<'_> {
 
     /// The list register to empty for a ready interrupt when all are in use, if it deserves one.
     #[cold]
-    fn victim<H: CpuInterface>(&self, vcpu: u8, level: u8, intid: u16, hw: &H) -> Option<u32> {
+    fn victim<H: CpuInterface>(&self, vcpu: u8, ready: Ready, hw: &H) -> Option<u32> {
         let used = self.lists(vcpu)?.used;
         // The least urgent pending and the least urgent active one: level, INTID, list register.
         let mut pending: Option<(u8, u16, u32)> = None;
@@ -247,7 +302,9 @@ impl Vgic<'_> {
             }
         }
         match pending {
-            Some((worst, its_intid, slot)) => ((level, intid) < (worst, its_intid)).then_some(slot),
+            Some((worst, its_intid, slot)) => {
+                ((ready.level, ready.intid) < (worst, its_intid)).then_some(slot)
+            }
             None => active.map(|(_, _, slot)| slot),
         }
     }
@@ -326,8 +383,8 @@ impl Vgic<'_> {
             return false;
         };
         let open = Groups::from_bits(groups.bits() & self.dist.groups.bits());
-        if let Some((level, _)) = lists.best(open)
-            && level.wrapping_shl(3) < below
+        if let Some(ready) = lists.best(open)
+            && ready.level.wrapping_shl(3) < below
         {
             return true;
         }

@@ -1,6 +1,6 @@
 //! The way of one interrupt into a list register and back.
 //!
-//! `put` moves an interrupt from a ready set, or from the spilled active ones, into a list register; `fold`
+//! `put_pending` and `put_active` move an interrupt from a ready set, or from the spilled active ones, into a list register; `fold`
 //! takes it back with whatever the hardware made of it and applies what was requested meanwhile. Which end of
 //! an interrupt the kernel hears of is decided here:
 //!
@@ -14,24 +14,81 @@
 use crate::block::{Block, assign};
 use crate::cpu::Lists;
 use crate::id::{IntId, VcpuSet};
-use crate::interface::{CpuInterface, Groups};
+use crate::interface::{CpuInterface, Groups, group_of};
 use crate::list_register::ListRegister;
 use crate::vgic::{Spot, Vgic};
 
 impl Vgic<'_> {
-    /// Puts an interrupt that is ready for `vcpu` or spilled active on it into the empty list register `slot`.
+    /// Puts a ready interrupt, which the caller has taken out of the ready set of `group1` at `level`, into the empty
+    /// list register `slot`.
     #[inline]
-    pub(crate) fn put<H: CpuInterface>(&mut self, vcpu: u8, intid: u16, slot: u32, hw: &mut H) {
+    pub(crate) fn put_pending<H: CpuInterface>(
+        &mut self,
+        vcpu: u8,
+        ready: Ready,
+        slot: u32,
+        hw: &mut H,
+    ) {
+        let Ready {
+            intid,
+            level,
+            group1,
+        } = ready;
+        let Spot { word, bit, .. } = Spot::of(vcpu, intid);
+        let Some((block, lists)) = self.pair(word, vcpu) else {
+            return;
+        };
+        let mask = 1u32.wrapping_shl(bit);
+        let mut lr = ListRegister::new(intid, level.wrapping_shl(3), group1).with_pending();
+        let latched = block.latch & mask;
+        block.queued &= !mask;
+        block.latch &= !mask;
+        block.held |= mask;
+        block.held_pending |= mask;
+        block.held_latch |= latched;
+        // A linked one whose line is high, too, must have the line looked at again at its end.
+        let physical = block.live_link() & !block.pending_outside() & mask != 0;
+        let mut eoi = !physical && (block.level | block.linked) & mask != 0;
+        if physical {
+            block.held_physical |= mask;
+            lr = lr.with_physical(block.pintid(bit));
+        }
+        if intid < 16 {
+            let sources = lists.sources(intid);
+            if sources != 0 {
+                let source = sources.trailing_zeros() as u8;
+                lists.set_current(intid, source);
+                lr = lr.with_source(source);
+                eoi |= leave_sources(block, lists, intid, mask, source);
+            }
+        }
+        let slot_mask = 1u32.wrapping_shl(slot);
+        if eoi {
+            block.held_eoi |= mask;
+            lists.eoi |= slot_mask;
+            lr = lr.with_eoi();
+        }
+        block.set_place(bit, vcpu, slot as u8);
+        lists.set_slot(slot, intid);
+        lists.used |= slot_mask;
+        hw.write(slot as usize, lr);
+    }
+
+    /// Puts an interrupt that is spilled active on `vcpu` into the empty list register `slot`.
+    #[inline(never)]
+    pub(crate) fn put_active<H: CpuInterface>(
+        &mut self,
+        vcpu: u8,
+        intid: u16,
+        slot: u32,
+        hw: &mut H,
+    ) {
         let groups = self.dist.groups;
         let Spot { word, bit, .. } = Spot::of(vcpu, intid);
         let Some((block, lists)) = self.pair(word, vcpu) else {
             return;
         };
-        let lr = if block.active & 1u32.wrapping_shl(bit) == 0 {
-            pending_register(block, lists, intid, bit)
-        } else {
-            active_register(block, lists, intid, bit, vcpu, groups)
-        };
+        let lr = active_register(block, lists, intid, bit, vcpu, groups);
         let mask = 1u32.wrapping_shl(bit);
         block.held |= mask;
         assign(&mut block.held_pending, mask, lr.is_pending());
@@ -42,12 +99,58 @@ impl Vgic<'_> {
         lists.set_slot(slot, intid);
         lists.used |= slot_mask;
         assign(&mut lists.eoi, slot_mask, lr.has_eoi());
-        assign(
-            &mut lists.both,
-            slot_mask,
-            lr.is_pending() && lr.is_active(),
-        );
+        assign(&mut lists.both, slot_mask, lr.is_pending());
         hw.write(slot as usize, lr);
+    }
+
+    /// Makes the interrupt of a list register pending there again, if that is all that happened to it: it was
+    /// latched. The hardware may meanwhile have ended it, or made it active, or neither; setting the pending
+    /// bit is right in each case.
+    #[inline]
+    pub(crate) fn rearm<H: CpuInterface>(&mut self, vcpu: u8, slot: u32, hw: &mut H) -> bool {
+        let groups = self.dist.groups;
+        let Some(intid) = self.lists(vcpu).map(|lists| lists.slot(slot)) else {
+            return false;
+        };
+        let Spot { word, bit, .. } = Spot::of(vcpu, intid);
+        let mask = 1u32.wrapping_shl(bit);
+        let Some((block, lists)) = self.pair(word, vcpu) else {
+            return false;
+        };
+        let lr = hw.read(slot as usize);
+        let unusual = block.level
+            | block.linked
+            | block.drop
+            | block.end
+            | block.start
+            | block.held_eoi
+            | !(block.enabled & block.routed & block.latch);
+        let sources = lists.sources(intid);
+        let same = unusual & mask == 0
+            && block.target(bit) == vcpu
+            && block.ready_level(bit) == lr.priority() >> 3
+            && (block.group1 & mask != 0) == lr.is_group1()
+            && groups.contains(group_of(lr.is_group1()))
+            && (sources == 0 || sources == 1u8.wrapping_shl(u32::from(lr.source())))
+            && !lists.is_waiting();
+        if !same {
+            return false;
+        }
+        lists.set_sources(intid, 0);
+        block.latch &= !mask;
+        block.held_pending |= mask;
+        block.held_latch |= mask;
+        if lr.is_active() {
+            block.activate(bit, lr.priority() >> 3, lr.is_group1());
+            lists.both |= 1u32.wrapping_shl(slot);
+        } else {
+            block.active &= !mask;
+            lists.both &= !1u32.wrapping_shl(slot);
+        }
+        if !lr.is_pending() {
+            hw.write(slot as usize, lr.with_pending());
+        }
+        true
     }
 
     /// Takes back the interrupt of list register `slot`, which the guest has ended.
@@ -70,6 +173,7 @@ impl Vgic<'_> {
         if unusual & mask != 0 {
             return self.fold(vcpu, slot, ListRegister::EMPTY, hw);
         }
+        block.express &= !mask;
         block.held &= !mask;
         block.held_pending &= !mask;
         block.held_latch &= !mask;
@@ -82,6 +186,7 @@ impl Vgic<'_> {
         lists.eoi &= !slot_mask;
         lists.both &= !slot_mask;
         lists.dirty &= !slot_mask;
+        lists.again &= !slot_mask;
         VcpuSet::EMPTY
     }
 
@@ -110,6 +215,7 @@ impl Vgic<'_> {
         lists.eoi &= !slot_mask;
         lists.both &= !slot_mask;
         lists.dirty &= !slot_mask;
+        lists.again &= !slot_mask;
 
         let dropped = lr.is_pending() && block.drop & mask != 0;
         let pending = lr.is_pending() && !dropped;
@@ -143,6 +249,7 @@ impl Vgic<'_> {
             block.active &= !mask;
             block.link_waits &= !mask;
         }
+        block.express &= !mask;
         block.held &= !mask;
         block.held_pending &= !mask;
         block.held_latch &= !mask;
@@ -184,6 +291,8 @@ impl Vgic<'_> {
             block.held_pending &= !mask;
             block.held_latch &= !mask;
             lists.dirty &= !1u32.wrapping_shl(slot);
+            lists.again &= !1u32.wrapping_shl(slot);
+            block.express &= !mask;
             return VcpuSet::EMPTY;
         }
         let kicks = self.fold(vcpu, slot, lr, hw);
@@ -192,31 +301,12 @@ impl Vgic<'_> {
     }
 }
 
-/// Takes a ready interrupt out of its ready set, and what is pending of it out of memory.
-#[inline]
-fn pending_register(block: &mut Block, lists: &mut Lists, intid: u16, bit: u32) -> ListRegister {
-    let mask = 1u32.wrapping_shl(bit);
-    let (level, group1) = (block.ready_level(bit), block.group1 & mask != 0);
-    lists.remove_ready(group1, level, intid);
-    block.queued &= !mask;
-    block.held_latch |= block.latch & mask;
-    block.latch &= !mask;
-    let mut lr = ListRegister::new(intid, level.wrapping_shl(3), group1).with_pending();
-    // A line that is high, too, must be looked at again at the end.
-    if block.live_link() & !block.pending_outside() & mask != 0 {
-        return lr.with_physical(block.pintid(bit));
-    }
-    let mut eoi = block.level & mask != 0;
-    let sources = lists.sources(intid);
-    if sources != 0 {
-        let source = sources.trailing_zeros() as u8;
-        lr = lr.with_source(source);
-        lists.set_current(intid, source);
-        if leave_sources(block, lists, intid, mask, source) {
-            eoi = true;
-        }
-    }
-    if eoi { lr.with_eoi() } else { lr }
+/// An interrupt at the head of a ready set.
+#[derive(Clone, Copy)]
+pub(crate) struct Ready {
+    pub(crate) intid: u16,
+    pub(crate) level: u8,
+    pub(crate) group1: bool,
 }
 
 /// Takes an active interrupt out of the spilled set, with what is pending of it if the list register can say so.
@@ -249,11 +339,7 @@ fn active_register(
     if !outside {
         return lr;
     }
-    let group = if group1 {
-        Groups::GROUP1
-    } else {
-        Groups::GROUP0
-    };
+    let group = group_of(group1);
     let sources = lists.sources(intid);
     let same = !lists.has_ready(groups)
         && block.linked & mask == 0

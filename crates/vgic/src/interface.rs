@@ -51,6 +51,15 @@ impl Groups {
     }
 }
 
+#[inline]
+pub(crate) const fn group_of(group1: bool) -> Groups {
+    if group1 {
+        Groups::GROUP1
+    } else {
+        Groups::GROUP0
+    }
+}
+
 /// The local core's virtual interface, for the vCPU that is loaded on it.
 ///
 /// Enabling the interface as a whole (`ICH_HCR_EL2.En`), `ICH_VMCR_EL2` and the active priorities

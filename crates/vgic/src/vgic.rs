@@ -241,9 +241,11 @@ impl<'m> Vgic<'m> {
 
     /// Marks the list registers that hold interrupts of `mask`, and says whose they are.
     pub(crate) fn mark_dirty(&mut self, home: u8, word: u8, mask: u32) -> VcpuSet {
-        let Some(held) = self.block(home, word).map(|block| block.held & mask) else {
+        let Some(block) = self.block_mut(home, word) else {
             return VcpuSet::EMPTY;
         };
+        block.express &= !mask;
+        let held = block.held & mask;
         let mut kicks = VcpuSet::EMPTY;
         for bit in Bits(held) {
             let Some((owner, slot)) = self.block(home, word).map(|b| (b.owner(bit), b.slot(bit)))
@@ -311,10 +313,20 @@ impl<'m> Vgic<'m> {
         let Some(block) = self.block_mut(home, word) else {
             return VcpuSet::EMPTY;
         };
-        if block.held & mask != 0 {
-            return self.set_pending(home, word, mask);
-        }
         block.latch |= mask;
+        if block.held & mask != 0 {
+            // One that is known to be active and raises maintenance at its end needs nothing now.
+            if block.held_eoi & !block.held_pending & mask != 0 {
+                return VcpuSet::EMPTY;
+            }
+            block.express &= !mask;
+            let (owner, slot) = (block.owner(bit), block.slot(bit));
+            let Some(lists) = self.lists_mut(owner) else {
+                return VcpuSet::EMPTY;
+            };
+            lists.again |= 1u32.wrapping_shl(u32::from(slot));
+            return VcpuSet::only(VcpuIndex::new(owner));
+        }
         if block.enabled & block.routed & !(block.active | block.queued) & mask == 0 {
             return VcpuSet::EMPTY;
         }

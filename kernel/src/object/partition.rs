@@ -118,6 +118,8 @@ pub mod request {
     pub const REPORT: u32 = 64;
     /// Show the status of all partitions.
     pub const STATUS: u32 = 128;
+    /// An unfinished line of output is to leave after a moment.
+    pub const FLUSH: u32 = 256;
 }
 
 /// How other cores reach a vCPU.

@@ -11,9 +11,13 @@ use crate::console;
 use crate::memory::guest;
 use crate::object::{Crash, Job, Partition, Run, State, Target};
 use crate::system;
-use chacha20::cipher::{KeyIvInit, StreamCipher};
+use chacha20::cipher::{KeyIvInit, StreamCipherCore};
 use core::sync::atomic::Ordering;
 use manifest::Load;
+
+/// The generator of guests' seeds, a block of 64 bytes at a time.
+type Stream = chacha20::ChaChaCore<chacha20::R8, chacha20::variants::Ietf>;
+type Block = chacha20::cipher::Block<Stream>;
 
 /// Bytes cleared in one piece.
 const CLEAR: u64 = 4096;
@@ -118,9 +122,19 @@ impl Core {
     }
 }
 
-/// Shows one partition's status; `None` after the last.
+/// Shows the status of all partitions, line `n`: two for each, the second for its last fault. `None` after the last.
 pub(super) fn show_status(n: u8) -> Option<u8> {
-    let partition = system::partitions().get(usize::from(n))?;
+    let partition = system::partitions().get(usize::from(n / 2))?;
+    if n % 2 != 0 {
+        let crash = partition.shared.lock().crash;
+        if let Some(crash) = crash {
+            console::say(|line| {
+                line.text("  last fault: ").text(crash.reason).text(", pc ").hex(crash.pc);
+                line.text(", esr ").hex(crash.esr).end();
+            });
+        }
+        return n.checked_add(1);
+    }
     let state = match partition.state() {
         State::Off => "off",
         State::Loading => "loading",
@@ -128,7 +142,7 @@ pub(super) fn show_status(n: u8) -> Option<u8> {
         State::Stopping => "stopping",
     };
     console::say(|line| {
-        line.number(u64::from(n) + 1).text(" ").text(partition.name.as_str());
+        line.number(u64::from(n / 2) + 1).text(" ").text(partition.name.as_str());
         line.text(": ").text(state);
         line.text(", starts ").number(u64::from(partition.starts.load(Ordering::Relaxed)));
         line.text(", faults ").number(u64::from(partition.faults.load(Ordering::Relaxed)));
@@ -192,10 +206,9 @@ fn write_seed(partition: &Partition, index: u16) {
     let mut nonce = [0; 12];
     nonce[0] = partition.index;
     nonce[4..6].copy_from_slice(&partition.starts.load(Ordering::Relaxed).to_le_bytes());
-    let mut bytes = [0; 64];
-    let key = system::seed();
-    chacha20::ChaCha12::new(&key.into(), &nonce.into()).apply_keystream(&mut bytes);
-    let len = (load.seed_len.get() as usize).min(bytes.len());
+    let mut block = Block::default();
+    Stream::new(&system::seed().into(), &nonce.into()).write_keystream_block(&mut block);
+    let len = (load.seed_len.get() as usize).min(block.len());
     let at = load.ipa.get() + u64::from(load.seed_offset.get());
-    let _ = guest::write(partition, at, &bytes[..len]);
+    let _ = guest::write(partition, at, &block[..len]);
 }

@@ -172,7 +172,14 @@ impl Core {
             let chosen = self.policy.pick(Time(now));
             self.set_alarm();
             match chosen.map(|index| index.get()) {
-                Some(slot) if self.work(slot) => {}
+                Some(slot) if self.has_work(slot) => {
+                    // What led here must not add to a piece of work.
+                    if cpu::interrupt_pending() {
+                        exit::interrupt::take(self);
+                        continue;
+                    }
+                    self.work(slot);
+                }
                 Some(slot) => {
                     self.load(slot);
                     if !self.again {
@@ -190,36 +197,35 @@ impl Core {
         }
     }
 
-    /// Does a piece of the work at EL2 that a vCPU has; `false` if it has none and may run.
-    fn work(&mut self, slot: usize) -> bool {
+    /// Whether a vCPU has work at EL2 to do before it runs, or may not run at all.
+    fn has_work(&self, slot: usize) -> bool {
+        let vcpu = &self.vcpus[slot];
+        vcpu.run != Run::Ready
+            || vcpu.index.get() == 0
+                && (vcpu.job != Job::None
+                    || vcpu.report.is_some()
+                    || vcpu.status.is_some()
+                    || console::has_work(vcpu.partition.index, &vcpu.partition.output))
+    }
+
+    /// Does a piece of the work at EL2 that a vCPU has.
+    fn work(&mut self, slot: usize) {
         let vcpu = &mut self.vcpus[slot];
         let partition = vcpu.partition;
-        if vcpu.index.get() == 0 {
-            if vcpu.report.is_some() {
-                self.do_report(slot);
-                return true;
-            }
-            if vcpu.job != Job::None {
-                self.do_job(slot);
-                return true;
-            }
-            if let Some(n) = vcpu.status {
-                vcpu.status = job::show_status(n);
-                return true;
-            }
-            if console::has_work(partition.index, &partition.output) {
-                console::work();
-                self.room_for_output(partition);
-                return true;
-            }
+        if vcpu.report.is_some() {
+            self.do_report(slot);
+        } else if vcpu.job != Job::None {
+            self.do_job(slot);
+        } else if let Some(n) = vcpu.status {
+            vcpu.status = job::show_status(n);
+        } else if vcpu.index.get() == 0 && console::has_work(partition.index, &partition.output) {
+            console::work();
+            self.room_for_output(partition);
+        } else if vcpu.run != Run::Ready {
+            // It was woken for work only, and there is none left.
+            let entity = vcpu.entity;
+            self.policy.block(entity, Time(timer::now()));
         }
-        if self.vcpus[slot].run == Run::Ready {
-            return false;
-        }
-        // It was woken for work only.
-        let entity = self.vcpus[slot].entity;
-        self.policy.block(entity, Time(timer::now()));
-        true
     }
 
     /// Arms EL2's timer for the next deadline, if that is another than it is armed for.
@@ -382,6 +388,9 @@ impl Core {
         if what & (request::CONSOLE | request::REPORT | request::STATUS) != 0 {
             self.wake_for_work(slot);
         }
+        if what & request::FLUSH != 0 {
+            self.flush_later(slot);
+        }
         if what & request::ATTENTION != 0 {
             self.vcpus[slot].attention = true;
             self.wake(slot);
@@ -398,22 +407,9 @@ impl Core {
         self.deliver(partition, kicked);
     }
 
-    /// A partition has written an unfinished line: it leaves after a moment if nothing follows.
-    #[inline(never)]
-    pub fn flush_later(&mut self, partition: &Partition) {
-        let Some(link) = partition.vcpus.first() else {
-            return;
-        };
-        if link.core != self.index {
-            // vCPU 0 is on another core: let it go at once rather than set a timer there.
-            partition.output.flush();
-            self.request_first(partition, request::CONSOLE);
-            return;
-        }
-        let which = Slot(link.slot * TIMERS as u8 + Timer::Flush as u8);
-        if self.deadlines.get(which).is_none() {
-            let at = timer::now() + timer::frequency() / 1000 * FLUSH_AFTER_MS;
-            self.set_timer(usize::from(link.slot), Timer::Flush, Some(at));
-        }
+    /// An unfinished line leaves after a moment if nothing follows.
+    fn flush_later(&mut self, slot: usize) {
+        let at = timer::now() + timer::frequency() / 1000 * FLUSH_AFTER_MS;
+        self.set_timer(slot, Timer::Flush, Some(at));
     }
 }

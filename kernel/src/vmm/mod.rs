@@ -70,8 +70,8 @@ pub fn write(core: &mut Core, model: Model, offset: u64, size: u8, value: u64, i
             });
             if partition.output.is_ready() {
                 core.request_first(partition, request::CONSOLE);
-            } else if partition.output.is_partial() {
-                core.flush_later(partition);
+            } else if partition.output.wants_timer() {
+                core.request_first(partition, request::FLUSH);
             }
             deliver(core, kicked);
         }

@@ -27,7 +27,7 @@ impl Drop for Report {
 }
 
 /// Steps per setup; there are 60 setups for each version.
-const STEPS: usize = 49_152;
+const STEPS: usize = 24_576;
 
 /// Calls `run` with many shapes of machine.
 fn for_all(version: Version, base: u64, run: fn(Setup, usize)) {

@@ -159,10 +159,25 @@ impl World {
 
     /// What the kernel does for a kick or a maintenance interrupt.
     pub fn sync_and_flush(&mut self, vcpu: usize) {
-        let others = self.on_core(vcpu, |vgic, vcpu, hw| vgic.sync(vcpu, hw));
+        let one_by_one = self.random.one_in(2);
+        let others = self.on_core(vcpu, |vgic, vcpu, hw| {
+            if one_by_one {
+                vgic.sync(vcpu, hw)
+            } else {
+                vgic.serve(vcpu, hw)
+            }
+        });
         assert!(!others.contains(VcpuIndex::new(vcpu as u8)));
         self.kick(others);
-        self.flush(vcpu);
+        if one_by_one {
+            self.flush(vcpu);
+        } else {
+            self.kicks &= !(1 << vcpu);
+            assert!(
+                !self.cores[self.core_of(vcpu)].maintenance_asserted(),
+                "maintenance after being served"
+            );
+        }
     }
 
     /// Delivers every kick, and those that follow from it.

@@ -41,6 +41,12 @@ pub fn wait_for_event() {
     unsafe { asm!("wfe", options(nomem, nostack, preserves_flags)) }
 }
 
+/// Lets another hardware thread go first; for loops that wait for another core.
+pub fn yield_now() {
+    // SAFETY: a hint.
+    unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) }
+}
+
 /// Wakes cores that wait for an event, after making earlier writes visible to them.
 pub fn send_event() {
     // SAFETY: a barrier and a hint.
