@@ -4,7 +4,6 @@ use crate::case::Failure;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tessera::board::Board;
-use tessera::image::Flat;
 use tessera::product::{self, Options, Product};
 use tessera::program::Profile;
 use tessera::project::{self, Project};
@@ -40,7 +39,6 @@ struct State {
 struct Kernel {
     elf: PathBuf,
     image: PathBuf,
-    flat: Flat,
 }
 
 impl Products {
@@ -64,7 +62,7 @@ impl Products {
         let (elf, image) = (folder.join("kernel.elf"), folder.join("kernel.img"));
         project::write(&elf, &std::fs::read(built)?)?;
         project::write(&image, &flat.bytes)?;
-        let kernel = Arc::new(Kernel { elf, image, flat });
+        let kernel = Arc::new(Kernel { elf, image });
         state.kernels.push((profile, Arc::clone(&kernel)));
         Ok(kernel)
     }
@@ -143,10 +141,11 @@ impl Products {
         })
     }
 
-    /// Size of the kernel in memory, and its bytes.
-    pub fn kernel_image(&self, profile: Profile) -> Result<(u64, Vec<u8>), Failure> {
-        let kernel = self.kernel(profile)?;
-        Ok((kernel.flat.memory_len, kernel.flat.bytes.clone()))
+    /// Builds a system as the command line does; returns its single-file image.
+    pub fn single(&self, system: &str, profile: Profile, folder: &Path) -> Result<PathBuf, Failure> {
+        let _turn = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let described = product::describe(&self.stored(system))?;
+        Ok(product::build(&self.project, described, options(profile), folder)?.single)
     }
 }
 

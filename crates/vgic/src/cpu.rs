@@ -159,6 +159,14 @@ impl Lists {
         })
     }
 
+    /// Takes it out of its set.
+    #[inline]
+    pub(crate) fn take_best(&mut self, groups: Groups) -> Option<Ready> {
+        let ready = self.best(groups)?;
+        self.remove_ready(ready.group1, ready.level, ready.intid);
+        Some(ready)
+    }
+
     #[inline]
     pub(crate) fn has_spilled(&self) -> bool {
         self.spilled_levels != 0
@@ -191,6 +199,13 @@ impl Lists {
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
         !self.is_waiting() && self.dirty | self.again | self.release == 0
+    }
+
+    /// Nothing but ready interrupts is to be cared for.
+    #[inline]
+    pub(crate) fn is_simple(&self) -> bool {
+        self.dirty | self.again | self.release | self.spilled_levels == 0
+            && self.maintenance == Maintenance::default()
     }
 
     /// The INTID in list register `slot`.

@@ -104,21 +104,44 @@ impl Vgic<'_> {
         }
     }
 
-    /// All that `flush` may have to do.
+    /// What `flush` has to do when something waits.
     #[inline(never)]
     fn flush_all<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
-        let mut kicks = VcpuSet::EMPTY;
+        let groups = self.dist.groups;
+        let all = all_slots(hw);
         let Some(lists) = self.lists(vcpu.get()) else {
-            return kicks;
+            return VcpuSet::EMPTY;
         };
         if !lists.loaded {
-            return kicks;
+            return VcpuSet::EMPTY;
         }
-        if lists.dirty | lists.again | lists.release != 0 {
-            kicks = self.sync_all(vcpu, hw);
+        if !lists.is_simple() {
+            return self.flush_hard(vcpu, hw);
         }
-        kicks |= self.fill(vcpu.get(), hw);
-        kicks.without(vcpu)
+        // Only ready interrupts, and while there are free list registers the most urgent goes first.
+        while let Some(lists) = self.lists_mut(vcpu.get()) {
+            let free = all & !lists.used;
+            if free == 0 {
+                return self.flush_hard(vcpu, hw);
+            }
+            let Some(ready) = lists.take_best(groups) else {
+                break;
+            };
+            self.put_pending(vcpu.get(), ready, free.trailing_zeros(), hw);
+        }
+        VcpuSet::EMPTY
+    }
+
+    /// All that `flush` may have to do.
+    #[inline(never)]
+    fn flush_hard<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
+        let kicks = match self.lists(vcpu.get()) {
+            Some(lists) if lists.dirty | lists.again | lists.release != 0 => {
+                self.sync_all(vcpu, hw)
+            }
+            _ => VcpuSet::EMPTY,
+        };
+        (kicks | self.fill(vcpu.get(), hw)).without(vcpu)
     }
 
     /// [`sync`](Vgic::sync) and [`flush`](Vgic::flush) in one, for a kick or a maintenance interrupt: the same in effect, and
@@ -222,10 +245,7 @@ impl Vgic<'_> {
     fn fill<H: CpuInterface>(&mut self, vcpu: u8, hw: &mut H) -> VcpuSet {
         let mut kicks = VcpuSet::EMPTY;
         let groups = self.dist.groups;
-        let all = match hw.list_registers() {
-            count @ 1..=15 => 1u32.wrapping_shl(count as u32).wrapping_sub(1),
-            _ => 0xffff,
-        };
+        let all = all_slots(hw);
         while let Some(lists) = self.lists(vcpu) {
             let Some((_, intid)) = lists.best_spilled() else {
                 break;
@@ -438,5 +458,14 @@ impl Vgic<'_> {
             self.dist.dirty = self.dist.dirty.without(vcpu);
         }
         kicks.without(vcpu)
+    }
+}
+
+/// A bit for each list register.
+#[inline]
+fn all_slots<H: CpuInterface>(hw: &H) -> u32 {
+    match hw.list_registers() {
+        count @ 1..=15 => 1u32.wrapping_shl(count as u32).wrapping_sub(1),
+        _ => 0xffff,
     }
 }

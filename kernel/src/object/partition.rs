@@ -120,6 +120,10 @@ pub mod request {
     pub const STATUS: u32 = 128;
     /// An unfinished line of output is to leave after a moment.
     pub const FLUSH: u32 = 256;
+    /// Show the menu.
+    pub const MENU: u32 = 512;
+    /// Show who has the keyboard.
+    pub const KEYBOARD: u32 = 1024;
 }
 
 /// How other cores reach a vCPU.

@@ -23,8 +23,11 @@ pub enum Run {
 pub enum Job {
     /// None.
     None,
-    /// Puts interrupt controller and devices back to power-on.
-    Reset,
+    /// Puts interrupt controller and devices back to power-on: first what the vCPUs share, then one vCPU after the other.
+    Reset {
+        /// Which of these steps.
+        step: u8,
+    },
     /// Cleans RAM out of the caches: region and offset.
     Clean {
         /// Index of the region.
@@ -73,6 +76,8 @@ pub struct Vcpu {
     pub attention: bool,
     /// Work at EL2.
     pub job: Job,
+    /// Lines of the menu that are to be shown: `request::MENU` and `request::KEYBOARD`.
+    pub says: u32,
     /// The next line of a crash report, if one is to be made.
     pub report: Option<u8>,
     /// The next line of the status of all partitions, if it is to be shown.
@@ -107,6 +112,7 @@ impl Vcpu {
             run: Run::Off,
             attention: false,
             job: Job::None,
+            says: 0,
             report: None,
             status: None,
             physical_control: 0,

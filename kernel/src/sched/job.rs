@@ -9,11 +9,12 @@ use crate::arch::copy as arch_copy;
 use crate::arch::{cache, control, timer};
 use crate::console;
 use crate::memory::guest;
-use crate::object::{Crash, Job, Partition, Run, State, Target};
+use crate::object::{Crash, Job, Partition, Run, State, Target, request};
 use crate::system;
 use chacha20::cipher::{KeyIvInit, StreamCipherCore};
 use core::sync::atomic::Ordering;
 use manifest::Load;
+use vgic::VcpuIndex;
 
 /// The generator of guests' seeds, a block of 64 bytes at a time.
 type Stream = chacha20::ChaChaCore<chacha20::R8, chacha20::variants::Ietf>;
@@ -29,7 +30,7 @@ impl Core {
         let partition = self.vcpus[slot].partition;
         let next = match self.vcpus[slot].job {
             Job::None => Job::None,
-            Job::Reset => self.reset(partition),
+            Job::Reset { step } => self.reset(partition, step),
             Job::Clean { region, offset } => clean(partition, region, offset),
             Job::Load { load, offset, crc } => match load_piece(partition, load, offset, crc) {
                 Ok(job) => job,
@@ -72,11 +73,18 @@ impl Core {
     }
 
     /// Interrupt controller, devices and power states go back to power-on; translations are forgotten.
-    fn reset(&mut self, partition: &'static Partition) -> Job {
+    fn reset(&mut self, partition: &'static Partition, step: u8) -> Job {
         let mut shared = partition.shared.lock();
+        if let Some(vcpu) = step.checked_sub(1).filter(|&vcpu| usize::from(vcpu) < partition.vcpus.len()) {
+            shared.vgic().reset_vcpu(VcpuIndex::new(vcpu));
+            return Job::Reset { step: step + 1 };
+        }
+        if step == 0 {
+            shared.vgic().reset_distributor();
+            return Job::Reset { step: 1 };
+        }
         // SAFETY: no vCPU of the partition is loaded on any core, and none runs here meanwhile.
         unsafe { control::with_space(partition.vttbr, || shared.space.retire(&mut Tlb)) }
-        shared.vgic().reset();
         shared.power.reset();
         if let Some(uart) = &mut shared.uart {
             uart.reset();
@@ -120,6 +128,17 @@ impl Core {
         });
         vcpu.report = (line_number == 0).then_some(1);
     }
+}
+
+/// Shows a line of the menu; returns those that are left.
+pub(super) fn say(what: u32) -> u32 {
+    if what & request::MENU != 0 {
+        console::say(|line| line.text("menu: 1-9 keyboard, s status, r N restart, x N stop, g N start, q quit").end());
+        return what & !request::MENU;
+    }
+    let name = system::partitions().get(usize::from(console::focus())).map_or("", |p| p.name.as_str());
+    console::say(|line| line.text("keyboard: ").text(name).end());
+    0
 }
 
 /// Shows the status of all partitions, line `n`: two for each, the second for its last fault. `None` after the last.

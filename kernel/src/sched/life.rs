@@ -81,7 +81,7 @@ impl Core {
 
     /// All vCPUs are parked: vCPU 0 begins the reset, as its own work.
     pub(super) fn begin_reset(&mut self, slot: usize) {
-        self.vcpus[slot].job = Job::Reset;
+        self.vcpus[slot].job = Job::Reset { step: 0 };
         self.wake_for_work(slot);
     }
 
@@ -180,9 +180,9 @@ impl Core {
                     crate::vmm::input(self, partition, byte);
                 }
             }
-            console::Key::Menu => self.show(Show::Menu),
-            console::Key::Status => self.show(Show::Status),
-            console::Key::Moved => self.show(Show::Keyboard),
+            console::Key::Menu => self.show(request::MENU),
+            console::Key::Status => self.show(request::STATUS),
+            console::Key::Moved => self.show(request::KEYBOARD),
             console::Key::Do(command, n) => {
                 let Some(partition) = system::partitions().get(usize::from(n)) else {
                     return;
@@ -203,29 +203,10 @@ impl Core {
         }
     }
 
-    /// Writes a piece of what the menu shows; it is short, and the console brings it out in its own time.
-    fn show(&mut self, what: Show) {
-        let focus = usize::from(console::focus());
-        match what {
-            Show::Menu => console::say(|line| {
-                line.text("menu: 1-9 keyboard, s status, r N restart, x N stop, g N start, q quit").end();
-            }),
-            Show::Keyboard => console::say(|line| {
-                let name = system::partitions().get(focus).map_or("", |p| p.name.as_str());
-                line.text("keyboard: ").text(name).end();
-            }),
-            Show::Status => {}
-        }
-        let wanted = if what == Show::Status { request::STATUS } else { request::CONSOLE };
-        if let Some(partition) = system::partitions().get(focus) {
-            self.request_first(partition, wanted);
+    /// Has something shown on the console, as work of the partition that has the keyboard.
+    fn show(&mut self, what: u32) {
+        if let Some(partition) = system::partitions().get(usize::from(console::focus())) {
+            self.request_first(partition, what);
         }
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Show {
-    Menu,
-    Keyboard,
-    Status,
 }

@@ -205,6 +205,7 @@ impl Core {
                 && (vcpu.job != Job::None
                     || vcpu.report.is_some()
                     || vcpu.status.is_some()
+                    || vcpu.says != 0
                     || console::has_work(vcpu.partition.index, &vcpu.partition.output))
     }
 
@@ -216,6 +217,8 @@ impl Core {
             self.do_report(slot);
         } else if vcpu.job != Job::None {
             self.do_job(slot);
+        } else if vcpu.says != 0 {
+            vcpu.says = job::say(vcpu.says);
         } else if let Some(n) = vcpu.status {
             vcpu.status = job::show_status(n);
         } else if vcpu.index.get() == 0 && console::has_work(partition.index, &partition.output) {
@@ -385,7 +388,8 @@ impl Core {
         if what & request::STATUS != 0 {
             self.vcpus[slot].status = Some(0);
         }
-        if what & (request::CONSOLE | request::REPORT | request::STATUS) != 0 {
+        self.vcpus[slot].says |= what & (request::MENU | request::KEYBOARD);
+        if what & (request::CONSOLE | request::REPORT | request::STATUS | request::MENU | request::KEYBOARD) != 0 {
             self.wake_for_work(slot);
         }
         if what & request::FLUSH != 0 {

@@ -1,16 +1,39 @@
-//! All cases, the longest first, so that none runs alone at the end.
+//! All cases. Long ones come first, so that none runs alone at the end.
 
 mod boot;
 mod budget;
+mod counts;
+mod fault;
+mod guests;
+mod host;
 mod lateness;
+mod menu;
+mod multi;
+mod native;
+mod refuse;
+mod repeat;
+mod restart;
 
 use crate::case::Case;
 
 /// All cases.
 pub fn all() -> Vec<Case> {
-    let mut cases = Vec::new();
-    cases.extend(lateness::cases());
-    cases.extend(boot::cases());
-    cases.extend(budget::cases());
-    cases
+    [
+        restart::cases(),
+        lateness::cases(),
+        multi::cases(),
+        guests::cases(),
+        native::cases(),
+        counts::cases(),
+        boot::cases(),
+        menu::cases(),
+        fault::cases(),
+        budget::cases(),
+        repeat::cases(),
+        host::cases(),
+        refuse::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -4,10 +4,8 @@ use crate::case::{Case, Failure, case, ensure};
 use crate::context::Context;
 use crate::products::{PROFILES, profile_name};
 use tessera::board::Board;
-use tessera::bundle;
 use tessera::product::Product;
 use tessera::program::Profile;
-use tessera::project;
 
 /// The cases.
 pub fn cases() -> Vec<Case> {
@@ -47,9 +45,7 @@ fn transcript(context: &Context<'_>, product: &Product, board: Board) -> Result<
 
 fn single(context: &Context<'_>, profile: Profile) -> Result<(), Failure> {
     let product = context.system("phone", profile)?;
-    let bundle = bundle::write(&product.system).map_err(|e| Failure::new(e.to_string()))?;
-    let path = context.file("img");
-    project::write(&path, &context.shared().products.single(profile, &bundle)?)?;
+    let path = context.shared().products.single("phone", profile, &context.file("build"))?;
     let mut config = context.machine(&product, Board::VirtGicv3)?;
     config.kernel = path;
     config.initrd = None;

@@ -32,6 +32,38 @@ enum Rights {
     None,
 }
 
+/// Finds or installs everything that running a system needs, and says at once all that is missing.
+///
+/// # Errors
+///
+/// Something is missing and cannot be installed.
+pub fn everything(project: &Project, permission: Permission) -> Result<(), Failure> {
+    let mut missing = Missing::default();
+    for result in [
+        rust(project, permission).map(drop),
+        qemu(permission).map(drop),
+    ] {
+        match result {
+            Ok(()) => {}
+            Err(Failure::Missing(more)) => {
+                missing.what.extend(more.what);
+                let new = more
+                    .commands
+                    .into_iter()
+                    .filter(|c| !missing.commands.contains(c));
+                let new: Vec<String> = new.collect();
+                missing.commands.extend(new);
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    if missing.what.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Missing(missing))
+    }
+}
+
 /// Finds QEMU, or installs it.
 ///
 /// # Errors

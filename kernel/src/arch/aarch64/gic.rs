@@ -132,15 +132,6 @@ impl Gic {
             Self::V3(core) => core.virtual_mask(),
         }
     }
-
-    /// Zeroes every list register: the vCPU in them is gone.
-    pub fn clear_list_registers(&mut self) {
-        for i in 0..self.list_registers() {
-            self.write(i, ListRegister::default());
-        }
-        self.clear_eoi_count();
-        self.set_maintenance(Maintenance::default());
-    }
 }
 
 impl CpuInterface for Gic {

@@ -16,11 +16,6 @@ pub fn system_off() {
     let _ = psci::system_off::<Smc>();
 }
 
-/// Restarts the machine. Returns only if the firmware does not.
-pub fn system_reset() {
-    let _ = psci::system_reset::<Smc>();
-}
-
 /// Whether the firmware implements a function of the SMCCC architecture service: its answer to SMCCC_ARCH_FEATURES.
 #[must_use]
 pub fn arch_feature(function: u32) -> i32 {

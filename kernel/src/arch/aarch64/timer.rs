@@ -2,8 +2,6 @@
 
 use super::{mrs, msr};
 
-/// The EL2 physical timer's interrupt (Arm SBSA and QEMU's `virt`; the device tree may say another).
-pub const EL2_PHYSICAL: u32 = 26;
 /// The EL1 virtual timer's interrupt.
 pub const EL1_VIRTUAL: u32 = 27;
 /// The EL1 physical timer's interrupt, which guests see emulated.
@@ -13,8 +11,6 @@ pub const EL1_PHYSICAL: u32 = 30;
 pub const ENABLE: u64 = 1;
 /// Timer control: interrupt masked.
 pub const MASK: u64 = 2;
-/// Timer control: condition met.
-pub const STATUS: u64 = 4;
 
 /// Frequency of the counter in hertz.
 #[must_use]
@@ -87,11 +83,4 @@ impl Virtual {
     pub fn deadline(self) -> Option<u64> {
         (self.control & (ENABLE | MASK) == ENABLE).then_some(self.compare)
     }
-}
-
-/// Whether the loaded guest's virtual timer asserts its interrupt now.
-#[inline(always)]
-#[must_use]
-pub fn virtual_asserted() -> bool {
-    mrs!("cntv_ctl_el0") & (ENABLE | MASK | STATUS) == ENABLE | STATUS
 }

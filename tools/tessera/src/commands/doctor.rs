@@ -27,7 +27,7 @@ const PACKAGES: [&str; 8] = [
 pub fn doctor(project: &Project) -> Result<(), Failure> {
     let mut missing = Missing::default();
     line(true, "source", &project.root().display().to_string());
-    host(&mut missing);
+    host();
     rust(project, &mut missing);
     qemu(&mut missing);
     packages(project);
@@ -45,7 +45,7 @@ fn line(ok: bool, what: &str, found: &str) {
     );
 }
 
-fn host(missing: &mut Missing) {
+fn host() {
     let name = std::fs::read_to_string("/etc/os-release")
         .ok()
         .and_then(|text| {
@@ -73,7 +73,6 @@ fn host(missing: &mut Missing) {
             "packages",
             &format!("no {}: give images by path", absent.join(", ")),
         );
-        let _ = missing;
     }
 }
 

@@ -5,6 +5,7 @@ use crate::machine::Machine;
 use crate::product::{self, Options};
 use crate::progress::say;
 use crate::project::Project;
+use crate::setup;
 use crate::terminal::{Raw, Screen};
 use regex::Regex;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -35,6 +36,7 @@ pub struct Run {
 /// See [`Failure`].
 pub fn run(project: &Project, system: &Path, run: &Run) -> Result<(), Failure> {
     let described = product::describe(&project.system(system))?;
+    setup::everything(project, run.options.permission)?;
     let folder = project.target().join("run").join(&described.system.name);
     let product = product::build(project, described, run.options, &folder)?;
     let config = product.machine(project, run.options, run.icount)?;

@@ -31,8 +31,7 @@ pub fn test(
     filter: Option<&str>,
     permission: Permission,
 ) -> Result<(), Failure> {
-    setup::qemu(permission)?;
-    setup::rust(project, permission)?;
+    setup::everything(project, permission)?;
     let mut count = host(project, filter)?;
     count.add(system(project, long, filter)?);
     println!("{} passed, {} failed", count.passed, count.failed);
