@@ -23,7 +23,7 @@ const LONG: u32 = 512;
 /// Ctrl-T.
 const ESCAPE: u8 = 0x14;
 /// Characters that one piece of work brings to the port.
-pub const PIECE: usize = 8;
+pub const PIECE: usize = 4;
 
 /// Characters on the way to the port: one writer at a time (the partition's lock), one reader (the port's lock).
 pub struct Ring {
@@ -75,6 +75,22 @@ impl Ring {
         self.head.store(head.wrapping_add(1), Ordering::Release);
         if byte == b'\n' {
             self.lines.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Takes as many of `bytes` as there is room for; the rest is lost.
+    #[inline(never)]
+    pub fn extend(&self, bytes: &[u8]) {
+        let head = self.head.load(Ordering::Relaxed);
+        let taken = bytes.len().min(self.room());
+        let mut lines = 0;
+        for (i, &byte) in bytes[..taken].iter().enumerate() {
+            self.bytes[head.wrapping_add(i as u32) as usize % RING].store(byte, Ordering::Relaxed);
+            lines += u32::from(byte == b'\n');
+        }
+        self.head.store(head.wrapping_add(taken as u32), Ordering::Release);
+        if lines != 0 {
+            self.lines.fetch_add(lines, Ordering::Release);
         }
     }
 
@@ -440,9 +456,7 @@ impl Line {
     /// Adds text.
     #[inline(never)]
     pub fn text(&mut self, text: &str) -> &mut Self {
-        for &byte in text.as_bytes() {
-            KERNEL_RING.push(byte);
-        }
+        KERNEL_RING.extend(text.as_bytes());
         self
     }
 
@@ -515,6 +529,15 @@ impl Output {
         while !uart.put(byte) && patience > 0 {
             patience -= 1;
         }
+    }
+}
+
+/// Text in a formatted line, as it is: `str`'s own formatting also pads and cuts, and is large.
+pub struct Text<'a>(pub &'a str);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
     }
 }
 

@@ -21,9 +21,9 @@ type Stream = chacha20::ChaChaCore<chacha20::R8, chacha20::variants::Ietf>;
 type Block = chacha20::cipher::Block<Stream>;
 
 /// Bytes cleared in one piece.
-const CLEAR: u64 = 4096;
+const CLEAR: u64 = 2048;
 /// Bytes cleaned out of the caches in one piece.
-const CLEAN: u64 = 8192;
+const CLEAN: u64 = 4096;
 
 impl Core {
     pub(super) fn do_job(&mut self, slot: usize) {
