@@ -20,6 +20,8 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 const RING: usize = 1024;
 /// A line longer than this leaves in pieces.
 const LONG: u32 = 512;
+/// A line longer than this is broken when another source has something to say.
+const LONGEST: u16 = 240;
 /// Ctrl-T.
 const ESCAPE: u8 = 0x14;
 /// Characters that one piece of work brings to the port.
@@ -154,6 +156,8 @@ struct Output {
     first: [u8; 24],
     first_at: u8,
     first_len: u8,
+    /// Characters of the line so far.
+    column: u16,
     /// A carriage return that may be the beginning of an end of line.
     held_return: bool,
     /// The escape key was pressed: the next key is for the menu, and perhaps the one after it.
@@ -205,6 +209,7 @@ static OUTPUT: SpinLock<Output> = SpinLock::new(Output {
     first: [0; 24],
     first_at: 0,
     first_len: 0,
+    column: 0,
     held_return: false,
     menu: Menu::Closed,
 });
@@ -292,10 +297,14 @@ impl Output {
                 return false;
             };
             self.current = Some(source);
+            self.column = 0;
             self.mark(source);
             return true;
         };
-        let Some(byte) = ring(source).and_then(Ring::pop) else {
+        // A line that never ends gives way to another source.
+        let paused = self.column >= LONGEST && self.next_source().is_some();
+        let byte = if paused { None } else { ring(source).and_then(Ring::pop) };
+        let Some(byte) = byte else {
             // Whose line it is has paused; if another is ready the line is broken for it.
             if self.next_source().is_none() {
                 return false;
@@ -305,6 +314,7 @@ impl Output {
             self.queue(&[b"\r\n"]);
             return true;
         };
+        self.column = self.column.saturating_add(1);
         let held = core::mem::take(&mut self.held_return);
         match byte {
             b'\n' => {
@@ -326,18 +336,17 @@ impl Output {
         true
     }
 
-    /// Whose line comes next: the kernel's first, then the partitions in turn.
+    /// Whose line comes next: all in turn.
     fn next_source(&mut self) -> Option<Source> {
-        if KERNEL_RING.is_ready() {
-            return Some(KERNEL);
-        }
         let partitions = system::partitions();
-        let count = partitions.len();
+        // The kernel takes its turn after the last partition.
+        let count = partitions.len() + 1;
         for i in 1..=count {
             let index = (usize::from(self.turn) + i) % count;
-            if partitions[index].output.is_ready() {
+            let ready = partitions.get(index).map_or(&KERNEL_RING, |p| &p.output).is_ready();
+            if ready {
                 self.turn = index as u8;
-                return Some(index as u8);
+                return Some(if index < partitions.len() { index as u8 } else { KERNEL });
             }
         }
         None
@@ -426,7 +435,6 @@ fn ring(source: Source) -> Option<&'static Ring> {
 
 /// The port's interrupt: takes up to a FIFO of keys, and notes that there is room again.
 pub fn interrupt(mut handle: impl FnMut(Key)) {
-    FULL.store(false, Ordering::Relaxed);
     for _ in 0..PIECE {
         let mut output = OUTPUT.lock();
         let Some(uart) = &mut output.uart else {
@@ -434,6 +442,7 @@ pub fn interrupt(mut handle: impl FnMut(Key)) {
         };
         uart.acknowledge();
         uart.want_room(false);
+        FULL.store(false, Ordering::Relaxed);
         let Some(byte) = uart.get() else {
             return;
         };

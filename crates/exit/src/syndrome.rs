@@ -10,7 +10,7 @@ pub enum Exit {
         /// WFE rather than WFI.
         event: bool,
     },
-    /// FP, SIMD or SVE was used while trapped (0x07, 0x19).
+    /// FP or SIMD was used while trapped (0x07).
     FloatingPoint,
     /// HVC with its immediate (0x16).
     Hvc(u16),
@@ -22,6 +22,9 @@ pub enum Exit {
     InstructionAbort(Abort),
     /// A load or store that stage 2 refused (0x24).
     DataAbort(Abort),
+    /// Something that the guest's machine does not have, or that AArch32 code at EL0 may not use: coprocessor registers (0x03 to 0x06,
+    /// 0x08, 0x0c), pointer authentication (0x09), SVE (0x19), SME (0x1d), and what has no class (0x00).
+    Undefined,
     /// Anything else, by its exception class.
     Other(u8),
 }
@@ -102,7 +105,7 @@ pub fn decode(esr: u64) -> Exit {
         0x01 => Exit::Wait {
             event: bit(esr, 0),
         },
-        0x07 | 0x19 => Exit::FloatingPoint,
+        0x07 => Exit::FloatingPoint,
         0x16 => Exit::Hvc(esr as u16),
         0x17 => Exit::Smc(esr as u16),
         0x18 => Exit::Sysreg(SysregAccess {
@@ -112,6 +115,7 @@ pub fn decode(esr: u64) -> Exit {
         }),
         0x20 => Exit::InstructionAbort(abort(esr, false)),
         0x24 => Exit::DataAbort(abort(esr, true)),
+        0x00 | 0x03..=0x06 | 0x08 | 0x09 | 0x0c | 0x19 | 0x1d => Exit::Undefined,
         other => Exit::Other(other),
     }
 }
@@ -196,7 +200,8 @@ mod tests {
             let class = (esr >> 26 & 0x3f) as u8;
             match decode(esr) {
                 Exit::Wait { .. } => prop_assert_eq!(class, 1),
-                Exit::FloatingPoint => prop_assert!(class == 7 || class == 0x19),
+                Exit::FloatingPoint => prop_assert_eq!(class, 7),
+                Exit::Undefined => prop_assert!(class < 0x0d || class == 0x19 || class == 0x1d),
                 Exit::Hvc(imm) => prop_assert!(class == 0x16 && imm == esr as u16),
                 Exit::Smc(imm) => prop_assert!(class == 0x17 && imm == esr as u16),
                 Exit::Sysreg(access) => prop_assert!(class == 0x18 && access.target < 32),

@@ -44,8 +44,8 @@ pub(crate) struct Block {
     pub(crate) group1: u32,
     /// The link is that of what is pending in memory; what is active or held is not linked.
     pub(crate) link_waits: u32,
-    /// Held for the plain reason that its physical interrupt came, and undisturbed since: when that comes again, the
-    /// list register only needs its pending bit.
+    /// Held since it was latched or its physical interrupt came, as it was put there, and undisturbed since: when it comes
+    /// again, the list register only needs its pending bit.
     pub(crate) express: u32,
     /// Request: forget the pending state of the list register.
     pub(crate) drop: u32,

@@ -96,12 +96,18 @@ impl Vgic<'_> {
     /// list register. The other vCPUs that come back must be kicked.
     #[inline]
     pub fn flush<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
-        match self.lists(vcpu.get()) {
-            Some(lists) if !lists.is_quiet() || lists.maintenance != Maintenance::default() => {
-                self.flush_all(vcpu, hw)
-            }
-            _ => VcpuSet::EMPTY,
+        let Some(lists) = self.lists(vcpu.get()) else {
+            return VcpuSet::EMPTY;
+        };
+        let simple = lists.maintenance == Maintenance::default();
+        if simple && lists.is_quiet() {
+            return VcpuSet::EMPTY;
         }
+        let only_again = simple && lists.dirty | lists.release == 0 && !lists.is_waiting();
+        if only_again && self.rearm_all(vcpu.get(), hw) {
+            return VcpuSet::EMPTY;
+        }
+        self.flush_all(vcpu, hw)
     }
 
     /// What `flush` has to do when something waits.
@@ -144,8 +150,8 @@ impl Vgic<'_> {
         (kicks | self.fill(vcpu.get(), hw)).without(vcpu)
     }
 
-    /// [`sync`](Vgic::sync) and [`flush`](Vgic::flush) in one, for a kick or a maintenance interrupt: the same in effect, and
-    /// shorter when interrupts that the list registers hold only became pending once more, like SGIs.
+    /// [`sync`](Vgic::sync) and [`flush`](Vgic::flush) in one, for a kick or a maintenance interrupt: the same in
+    /// effect, and shorter when interrupts that the list registers hold only became pending once more, like SGIs.
     #[inline]
     pub fn serve<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
         let Some(lists) = self.lists_mut(vcpu.get()) else {
@@ -157,21 +163,29 @@ impl Vgic<'_> {
         {
             return self.serve_all(vcpu, hw);
         }
-        let again = lists.again;
-        lists.again = 0;
+        if lists.again == 0 || self.rearm_all(vcpu.get(), hw) {
+            return VcpuSet::EMPTY;
+        }
+        self.serve_all(vcpu, hw)
+    }
+
+    /// Sets pending again what needs no more than that; whether this was all.
+    #[inline]
+    fn rearm_all<H: CpuInterface>(&mut self, vcpu: u8, hw: &mut H) -> bool {
+        let Some(lists) = self.lists_mut(vcpu) else {
+            return true;
+        };
+        let again = core::mem::take(&mut lists.again);
         let mut rest = 0;
         for slot in Bits(again) {
-            if !self.rearm(vcpu.get(), slot, hw) {
+            if !self.rearm(vcpu, slot, hw) {
                 rest |= 1u32.wrapping_shl(slot);
             }
         }
-        if rest == 0 {
-            return VcpuSet::EMPTY;
-        }
-        if let Some(lists) = self.lists_mut(vcpu.get()) {
+        if let Some(lists) = self.lists_mut(vcpu) {
             lists.again = rest;
         }
-        self.serve_all(vcpu, hw)
+        rest == 0
     }
 
     #[inline(never)]
@@ -282,8 +296,8 @@ impl Vgic<'_> {
         kicks
     }
 
-    /// Takes the pending half out of "active and pending" list registers if something waits outside: at the end of the active
-    /// half it would be pending without having been compared.
+    /// Takes the pending half out of "active and pending" list registers if something waits outside: at the end
+    /// of the active half it would be pending without having been compared.
     #[inline]
     fn demote<H: CpuInterface>(&mut self, vcpu: u8, groups: Groups, hw: &mut H) -> VcpuSet {
         let mut kicks = VcpuSet::EMPTY;

@@ -1,7 +1,7 @@
 //! The way of one interrupt into a list register and back.
 //!
-//! `put_pending` and `put_active` move an interrupt from a ready set, or from the spilled active ones, into a list register; `fold`
-//! takes it back with whatever the hardware made of it and applies what was requested meanwhile. Which end of
+//! `put_pending` and `put_active` move an interrupt from a ready set, or from the spilled active ones, into a list
+//! register; `fold` takes it back with whatever the hardware made of it and applies what was requested meanwhile. Which end of
 //! an interrupt the kernel hears of is decided here:
 //!
 //! - A linked one deactivates its physical interrupt without an exit (HW=1).
@@ -53,9 +53,11 @@ impl Vgic<'_> {
             block.held_physical |= mask;
             lr = lr.with_physical(block.pintid(bit));
         }
+        let mut has_source = false;
         if intid < 16 {
             let sources = lists.sources(intid);
             if sources != 0 {
+                has_source = true;
                 let source = sources.trailing_zeros() as u8;
                 lists.set_current(intid, source);
                 lr = lr.with_source(source);
@@ -63,6 +65,9 @@ impl Vgic<'_> {
             }
         }
         let slot_mask = 1u32.wrapping_shl(slot);
+        if !eoi && !has_source {
+            block.express |= latched;
+        }
         if eoi {
             block.held_eoi |= mask;
             lists.eoi |= slot_mask;
@@ -118,6 +123,14 @@ impl Vgic<'_> {
             return false;
         };
         let lr = hw.read(slot as usize);
+        if block.express & block.latch & !block.linked & mask != 0
+            && !lr.is_active()
+            && !lists.is_waiting()
+        {
+            block.latch &= !mask;
+            hw.write(slot as usize, lr.with_pending());
+            return true;
+        }
         let unusual = block.level
             | block.linked
             | block.drop
@@ -142,6 +155,7 @@ impl Vgic<'_> {
         block.held_latch |= mask;
         if lr.is_active() {
             block.activate(bit, lr.priority() >> 3, lr.is_group1());
+            block.express &= !mask;
             lists.both |= 1u32.wrapping_shl(slot);
         } else {
             block.active &= !mask;

@@ -202,6 +202,8 @@ impl Vgic<'_> {
         let block = self.block(home, word)?;
         let unknown = block.held & mask;
         if unknown == 0 {
+            // If it is the second read, it is done.
+            self.lists_mut(reader.vcpu)?.reading = 0;
             return None;
         }
         let mut waiting = VcpuSet::EMPTY;

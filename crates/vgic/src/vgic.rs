@@ -319,7 +319,7 @@ impl<'m> Vgic<'m> {
             if block.held_eoi & !block.held_pending & mask != 0 {
                 return VcpuSet::EMPTY;
             }
-            block.express &= !mask;
+            block.express &= !(mask & block.linked);
             let (owner, slot) = (block.owner(bit), block.slot(bit));
             let Some(lists) = self.lists_mut(owner) else {
                 return VcpuSet::EMPTY;
@@ -429,6 +429,7 @@ impl<'m> Vgic<'m> {
         };
         let mask = spot.mask();
         block.link_waits |= (block.held | block.active) & mask;
+        block.express &= !mask;
         block.linked |= mask;
         block.release &= !mask;
         block.set_pintid(spot.bit, pintid.get());

@@ -1,6 +1,6 @@
 //! Stage-2 aborts: accesses to devices, to nothing, and to what may only be read.
 
-use super::{skip, undefined};
+use super::{AARCH32, skip, undefined};
 use crate::arch::{cpu, translate};
 use crate::memory::guest;
 use crate::sched::Core;
@@ -17,13 +17,13 @@ pub fn data(core: &mut Core, esr: u64, abort: Abort) {
     };
     if abort.maintenance {
         // Maintenance of what is not memory does nothing.
-        skip();
+        skip(esr);
         return;
     }
     match abort.access {
         Some(access) => {
             if one(core, ipa, far, access) {
-                skip();
+                skip(esr);
             }
         }
         None => without_syndrome(core, esr, ipa, far),
@@ -124,7 +124,9 @@ fn without_syndrome(core: &mut Core, esr: u64, ipa: u64, far: u64) {
         undefined::external_abort(true, esr & 1 << 6 != 0, far);
         return;
     }
+    let in_aarch64 = cpu::guest_state() & AARCH32 == 0;
     let decoded = translate::guest_virtual(cpu::guest_pc())
+        .filter(|_| in_aarch64)
         .and_then(|pc| guest::read_word(partition, pc))
         .and_then(instruction::decode);
     let Some(decoded) = decoded else {
@@ -151,5 +153,5 @@ fn without_syndrome(core: &mut Core, esr: u64, ipa: u64, far: u64) {
             frame.set(base, value);
         }
     }
-    skip();
+    skip(esr);
 }

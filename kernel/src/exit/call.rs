@@ -23,8 +23,8 @@ pub extern "C" fn entry(frame: *mut Frame, esr: u64) -> Resume {
 
 /// SMC: the trap points at the instruction itself.
 #[inline(never)]
-pub fn smc(core: &mut Core, immediate: u16) {
-    skip();
+pub fn smc(core: &mut Core, esr: u64, immediate: u16) {
+    skip(esr);
     call(core, immediate);
 }
 

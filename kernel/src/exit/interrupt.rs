@@ -2,7 +2,7 @@
 
 use crate::arch::context::Frame;
 use crate::arch::vectors::Resume;
-use crate::arch::{gic, timer};
+use crate::arch::{cpu, gic, timer};
 use crate::console;
 use crate::sched::Core;
 
@@ -34,6 +34,8 @@ pub fn take(core: &mut Core) {
     if intid == core.own.timer {
         core.expire();
     } else if intid == gic::KICK {
+        // The requests were written before the interrupt was sent: read them after it was acknowledged.
+        cpu::dsb();
         core.serve_requests();
     } else if intid == core.own.maintenance {
         if core.has_loaded() {

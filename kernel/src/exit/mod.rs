@@ -15,6 +15,7 @@ pub mod undefined;
 pub mod wait;
 
 use crate::arch::context::Frame;
+use crate::arch::cpu;
 use crate::arch::vectors::Resume;
 use crate::sched::Core;
 use exit::Exit;
@@ -26,18 +27,39 @@ pub extern "C" fn trap_entry(frame: *mut Frame, esr: u64) -> Resume {
     core.begin(frame);
     match exit::decode(esr) {
         Exit::DataAbort(abort) => abort::data(core, esr, abort),
-        Exit::Sysreg(access) => sysreg::access(core, access),
-        Exit::Wait { event } => wait::wait(core, event),
+        Exit::Sysreg(access) => sysreg::access(core, esr, access),
+        Exit::Wait { event } => wait::wait(core, esr, event),
         Exit::FloatingPoint => fp::first_use(core),
-        Exit::Smc(immediate) => call::smc(core, immediate),
+        Exit::Smc(immediate) => call::smc(core, esr, immediate),
         Exit::InstructionAbort(abort) => abort::instruction(core, esr, abort),
+        Exit::Undefined => undefined::undefined(esr),
         Exit::Hvc(_) | Exit::Other(_) => core.fault("an exception that is not supported", esr, 0),
     }
     core.leave()
 }
 
-/// The guest goes on after the instruction that trapped.
+/// The guest goes on after the instruction that trapped, which is as long as bit 25 of the syndrome says.
 #[inline(always)]
-pub fn skip() {
-    crate::arch::cpu::set_guest_pc(crate::arch::cpu::guest_pc().wrapping_add(4));
+pub fn skip(esr: u64) {
+    let length = if esr & 1 << 25 != 0 { 4 } else { 2 };
+    cpu::set_guest_pc(cpu::guest_pc().wrapping_add(length));
+    let state = cpu::guest_state();
+    // A step that was under way is over; an IT block of AArch32 moves on.
+    if state & (STEP | AARCH32) != 0 {
+        let state = if state & AARCH32 != 0 { after_it(state) } else { state };
+        // SAFETY: the level that was interrupted.
+        unsafe { cpu::set_guest_state(state & !STEP) }
+    }
+}
+
+/// SPSR_EL2: AArch32 (M[4]).
+pub const AARCH32: u64 = 1 << 4;
+/// SPSR_EL2: software step.
+const STEP: u64 = 1 << 21;
+
+/// SPSR_EL2 with the IT bits advanced (Arm ARM, AArch32.ITAdvance): bits 15:10 are IT[7:2], 26:25 IT[1:0].
+fn after_it(state: u64) -> u64 {
+    let it = (state >> 10 & 0x3f) << 2 | state >> 25 & 3;
+    let it = if it & 7 == 0 { 0 } else { it & 0xe0 | it << 1 & 0x1f };
+    state & !(0x3f << 10 | 3 << 25) | (it >> 2) << 10 | (it & 3) << 25
 }

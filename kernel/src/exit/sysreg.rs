@@ -15,6 +15,7 @@ mod name {
     pub const ICC_SGI1R: Sysreg = Sysreg::new(3, 0, 12, 11, 5);
     pub const ICC_ASGI1R: Sysreg = Sysreg::new(3, 0, 12, 11, 6);
     pub const ICC_SGI0R: Sysreg = Sysreg::new(3, 0, 12, 11, 7);
+    pub const ICC_SRE: Sysreg = Sysreg::new(3, 0, 12, 12, 5);
     pub const ICC_DIR: Sysreg = Sysreg::new(3, 0, 12, 11, 1);
     pub const CNTP_TVAL: Sysreg = Sysreg::new(3, 3, 14, 2, 0);
     pub const CNTP_CTL: Sysreg = Sysreg::new(3, 3, 14, 2, 1);
@@ -38,7 +39,7 @@ mod name {
 
 /// A trapped MRS or MSR.
 #[inline(never)]
-pub fn access(core: &mut Core, access: SysregAccess) {
+pub fn access(core: &mut Core, esr: u64, access: SysregAccess) {
     let done = if access.read {
         match read(core, access.register) {
             Some(value) => {
@@ -52,9 +53,9 @@ pub fn access(core: &mut Core, access: SysregAccess) {
         write(core, access.register, value)
     };
     if done {
-        skip();
+        skip(esr);
     } else {
-        undefined::undefined();
+        undefined::undefined(esr);
     }
 }
 
@@ -73,6 +74,8 @@ fn read(core: &mut Core, register: Sysreg) -> Option<u64> {
         }
         name::ACTLR | name::MDCCINT | name::MDCCSR | name::MDRAR | name::OSDTRRX | name::OSDTRTX
         | name::OSECCR | name::OSDLR | name::DBGPRCR | name::DBGCLAIMCLR => 0,
+        // System registers only, no bypass: read-only, as on a GIC without the memory-mapped interface.
+        name::ICC_SRE => 7,
         name::DBGCLAIMSET => 0xff,
         // Non-secure invasive and non-invasive debug are implemented and disabled.
         name::DBGAUTHSTATUS => 0xa,
@@ -111,7 +114,7 @@ fn write(core: &mut Core, register: Sysreg, value: u64) -> bool {
         }
         name::OSLAR => core.vcpu().os_lock = value & 1 != 0,
         name::MDSCR => debug::set_monitor_control(value),
-        name::ACTLR | name::OSDLR | name::DBGPRCR | name::MDCCINT | name::OSDTRRX | name::OSDTRTX
+        name::ICC_SRE | name::ACTLR | name::OSDLR | name::DBGPRCR | name::MDCCINT | name::OSDTRRX | name::OSDTRTX
         | name::OSECCR | name::DBGCLAIMSET | name::DBGCLAIMCLR => {}
         _ => {
             let [op0, op1, crn, crm, op2] = register.fields();

@@ -4,9 +4,10 @@
 use crate::arch::{cpu, inject};
 
 /// Undefined instruction: the guest used what its machine does not have.
-pub fn undefined() {
-    // Exception class 0, 32-bit instruction.
-    take(1 << 25, None);
+/// `esr` is the trap's, whose bit 25 says how long the instruction is.
+pub fn undefined(esr: u64) {
+    // Exception class 0.
+    take(esr & 1 << 25, None);
 }
 
 /// Synchronous external abort: nothing answers at that address.

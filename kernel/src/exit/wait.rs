@@ -6,8 +6,8 @@ use crate::sched::Core;
 /// The guest waits: another runs until an interrupt for it comes. WFE returns at once, which the
 /// architecture allows.
 #[inline(never)]
-pub fn wait(core: &mut Core, event: bool) {
-    skip();
+pub fn wait(core: &mut Core, esr: u64, event: bool) {
+    skip(esr);
     if !event && !has_interrupt(core) {
         core.wait();
     }

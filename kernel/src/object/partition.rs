@@ -200,7 +200,7 @@ pub struct Partition {
     /// [`State`].
     state: AtomicU8,
     /// Times it has been started.
-    pub starts: AtomicU16,
+    pub starts: AtomicU32,
     /// Times it has faulted.
     pub faults: AtomicU16,
     /// Its output on the way to the serial port.
@@ -277,7 +277,7 @@ impl Partition {
             vcpus,
             shared: SpinLock::new(shared),
             state: AtomicU8::new(State::Off as u8),
-            starts: AtomicU16::new(0),
+            starts: AtomicU32::new(0),
             faults: AtomicU16::new(0),
             output: Ring::new(),
         }

@@ -60,6 +60,11 @@ impl Core {
             Job::Start => {
                 cache::finish();
                 let mut shared = partition.shared.lock();
+                // A stop that came meanwhile is on its way here.
+                if partition.state() != State::Loading {
+                    self.vcpus[slot].job = Job::None;
+                    return;
+                }
                 partition.starts.fetch_add(1, Ordering::Relaxed);
                 let _ = shared.space.vttbr();
                 partition.set_state(State::Running);
@@ -81,21 +86,22 @@ impl Core {
         }
         if step == 0 {
             shared.vgic().reset_distributor();
+            if let Some(uart) = &mut shared.uart {
+                uart.reset();
+            }
+            if let Some(rtc) = &mut shared.rtc {
+                rtc.reset();
+            }
             return Job::Reset { step: 1 };
         }
         // SAFETY: no vCPU of the partition is loaded on any core, and none runs here meanwhile.
         unsafe { control::with_space(partition.vttbr, || shared.space.retire(&mut Tlb)) }
         shared.power.reset();
-        if let Some(uart) = &mut shared.uart {
-            uart.reset();
-        }
-        if let Some(rtc) = &mut shared.rtc {
-            rtc.reset();
-        }
         partition.output.flush();
         match shared.then {
             Target::Restart => {
                 partition.set_state(State::Loading);
+                console::say(|line| line.text(partition.name.as_str()).text(": restart").end());
                 Job::Clean { region: 0, offset: 0 }
             }
             Target::Off => {
@@ -224,7 +230,7 @@ fn write_seed(partition: &Partition, index: u16) {
     };
     let mut nonce = [0; 12];
     nonce[0] = partition.index;
-    nonce[4..6].copy_from_slice(&partition.starts.load(Ordering::Relaxed).to_le_bytes());
+    nonce[4..8].copy_from_slice(&partition.starts.load(Ordering::Relaxed).to_le_bytes());
     let mut block = Block::default();
     Stream::new(&system::seed().into(), &nonce.into()).write_keystream_block(&mut block);
     let len = (load.seed_len.get() as usize).min(block.len());

@@ -24,15 +24,17 @@ impl Core {
         self.serve_requests();
     }
 
-    /// Stops a partition, to stay off or to start again. Does nothing if it is off or stopping already,
-    /// except that a later wish replaces an earlier one.
+    /// Stops a partition, to stay off or to start again. Does nothing if it is off already.
     pub fn stop(&mut self, partition: &'static Partition, then: Target) {
         {
             let mut shared = partition.shared.lock();
             match partition.state() {
                 State::Off => return,
                 State::Stopping => {
-                    shared.then = then;
+                    // Staying off wins: a guest cannot talk the operator, or its own policy, out of it.
+                    if then == Target::Off {
+                        shared.then = then;
+                    }
                     return;
                 }
                 State::Loading | State::Running => {}
@@ -58,8 +60,6 @@ impl Core {
 
     /// A vCPU leaves its core. Its physical timer interrupt, if in flight, ends with the next vCPU that is loaded.
     pub(super) fn park(&mut self, slot: usize) {
-        // A late SError must be seen while the one to blame is still here.
-        cpu::dsb();
         self.vcpus[slot].run = Run::Off;
         self.vcpus[slot].job = Job::None;
         self.discard(slot);
@@ -101,7 +101,8 @@ impl Core {
         let index = self.vcpus[slot].index;
         let start = {
             let mut shared = partition.shared.lock();
-            if partition.state() != State::Running {
+            let wanted = shared.power.state(index.get()) == psci::Affinity::OnPending;
+            if partition.state() != State::Running || !wanted {
                 return;
             }
             shared.power.cpu_started(index.get());
@@ -159,6 +160,25 @@ impl Core {
             at: timer::now(),
         };
         let partition = self.partition();
+        self.fault_of(partition, crash);
+    }
+
+    /// An SError that a vCPU has caused was found when it left the core.
+    #[cold]
+    pub(super) fn late_serror(&mut self, slot: usize) {
+        let vcpu = &self.vcpus[slot];
+        let (partition, crash) = (
+            vcpu.partition,
+            Crash {
+                vcpu: vcpu.index.get(),
+                reason: "an asynchronous external abort (SError)",
+                pc: 0,
+                esr: 0,
+                far: 0,
+                ipa: 0,
+                at: timer::now(),
+            },
+        );
         self.fault_of(partition, crash);
     }
 

@@ -13,7 +13,7 @@ use crate::arch::control::Controls;
 use crate::arch::gic::Gic;
 use crate::arch::vectors::Resume;
 use crate::arch::{cpu, timer};
-use crate::object::{Job, Partition, Run, Vcpu, request};
+use crate::object::{Job, Partition, Run, State, Vcpu, request};
 use crate::{console, exit, system};
 use core::sync::atomic::Ordering;
 use manifest::{CorePolicy, MAX_CONTEXTS_PER_CORE};
@@ -362,8 +362,8 @@ impl Core {
             let Some(link) = vcpu.partition.link(vcpu.index) else {
                 continue;
             };
-            if link.requests.load(Ordering::Relaxed) != 0 {
-                let what = link.requests.swap(0, Ordering::AcqRel);
+            let what = link.requests.swap(0, Ordering::AcqRel);
+            if what != 0 {
                 self.serve(slot, what);
             }
         }
@@ -376,8 +376,10 @@ impl Core {
         if what & request::RESET != 0 {
             self.begin_reset(slot);
         }
-        if what & request::LOAD != 0 {
-            self.begin_load(slot, false);
+        if what & request::LOAD != 0 && self.vcpus[slot].partition.state() == State::Loading {
+            // RAM that has been used before is first cleaned out of the caches.
+            let again = self.vcpus[slot].partition.starts.load(Ordering::Relaxed) != 0;
+            self.begin_load(slot, again);
         }
         if what & request::START != 0 {
             self.start_secondary(slot);

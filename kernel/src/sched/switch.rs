@@ -2,7 +2,7 @@
 //! also while the kernel works or idles.
 
 use super::{Core, Timer};
-use crate::arch::timer;
+use crate::arch::{cpu, timer};
 use crate::object::Run;
 use manifest::CorePolicy;
 use vgic::IntId;
@@ -77,8 +77,12 @@ impl Core {
         };
         gic.save_virtual(&mut vcpu.interface);
         self.timer_active = in_flight;
+        let alive = vcpu.run != Run::Off;
+        if cpu::take_late_serror() {
+            self.late_serror(slot);
+        }
         // What is in flight already needs no second wake-up.
-        if !in_flight && vcpu.run != Run::Off {
+        if !in_flight && alive {
             self.set_timer(slot, Timer::Virtual, timer.deadline());
         }
         self.deliver(partition, kicked.without(index));
@@ -88,6 +92,9 @@ impl Core {
     pub(super) fn discard(&mut self, slot: usize) {
         if self.loaded == Some(slot) {
             self.unload();
+        }
+        // It may also be the one that was interrupted though another has been loaded since.
+        if core::ptr::eq(self.interrupted, &raw const self.vcpus[slot].frame) {
             self.interrupted = core::ptr::null_mut();
         }
         if self.fp_owner == Some(slot) {
@@ -122,9 +129,7 @@ impl Core {
         let kicked = {
             let mut shared = partition.shared.lock();
             let mut vgic = shared.vgic();
-            vgic.sync(index, &mut self.gic)
-                | vgic.inject_hw(index, VIRTUAL_TIMER, VIRTUAL_TIMER)
-                | vgic.flush(index, &mut self.gic)
+            vgic.deliver_hw(index, VIRTUAL_TIMER, VIRTUAL_TIMER, &mut self.gic)
         };
         self.wake(slot);
         self.deliver(partition, kicked.without(index));

@@ -2,7 +2,7 @@
 
 use crate::arch::timer;
 use crate::console::{self, Ring};
-use crate::object::{Model, Partition, Shared, request};
+use crate::object::{Model, Partition, Shared, State, request};
 use crate::sched::{Core, Timer};
 use crate::system;
 use devices::{Sink, VirtioEmpty};
@@ -151,6 +151,9 @@ pub fn input(core: &mut Core, partition: &'static Partition, byte: u8) {
     };
     let kicked = {
         let mut shared = partition.shared.lock();
+        if partition.state() != State::Running {
+            return;
+        }
         if let Some(uart) = &mut shared.uart {
             uart.push_rx(byte);
         }

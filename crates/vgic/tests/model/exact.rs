@@ -130,10 +130,12 @@ impl World {
 
     fn device_steps(&mut self, vcpu: usize) {
         let intid = self.any_intid();
-        if intid < 16 || self.quiet && self.random.one_in(2) {
+        if intid < 16 || self.quiet && !self.setup.calm && self.random.one_in(2) {
             return;
         }
         let action = match self.random.below(10) {
+            // A running system: physical interrupts come again and again.
+            often @ 0..6 if self.setup.calm => often + 10,
             // In quiet times lines fall.
             low @ 0..3 if self.quiet => low + 3,
             action => action,
@@ -159,7 +161,7 @@ impl World {
     }
 
     fn guest_stores(&mut self, vcpu: usize) {
-        if !self.can_run(vcpu) {
+        if !self.can_run(vcpu) || self.setup.calm && !self.random.one_in(8) {
             return;
         }
         // A GICv2's private interrupts are only its own vCPU's.
@@ -447,6 +449,9 @@ pub fn run(setup: Setup, steps: usize) {
         world.step();
         if step % 1024 == 1023 {
             world.settle();
+            if setup.calm {
+                world.store_all_on();
+            }
         }
     }
     world.settle();
@@ -456,6 +461,7 @@ impl World {
     /// Sometimes little happens, so that list registers empty; always much happens to a few.
     fn change_mood(&mut self) {
         self.quiet = self.random.one_in(2);
+        self.quiet |= self.setup.calm;
         self.focus = (0..3).map(|_| self.random.pick(&self.hot)).collect();
     }
 

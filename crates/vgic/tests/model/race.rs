@@ -218,7 +218,11 @@ impl Race {
         if Race::is_level(intid) {
             let high = self.world.random.one_in(2);
             self.world.set_line(vcpu, intid, high);
-        } else if self.world.random.one_in(2) {
+        } else if self
+            .world
+            .random
+            .one_in(if self.world.setup.calm { 6 } else { 2 })
+        {
             self.set((owner(vcpu, intid), intid, 0));
             self.world.pulse(vcpu, intid);
         } else {
@@ -236,7 +240,8 @@ impl Race {
             return;
         }
         let targets = self.world.random.next() as u32 & ((1 << self.world.setup.vcpus) - 1);
-        let intid = self.world.random.pick(&[0, 1, 2, 15]);
+        // The SGIs are in front.
+        let intid = self.world.random.pick(&self.world.hot.clone()[..2]);
         if self.world.trace {
             eprintln!("SGI {intid} by {vcpu} to {targets:#x}");
         }
@@ -253,7 +258,7 @@ impl Race {
     }
 
     fn store(&mut self, vcpu: usize) {
-        if !self.world.is_loaded(vcpu) {
+        if !self.world.is_loaded(vcpu) || self.world.setup.calm && !self.world.random.one_in(8) {
             return;
         }
         let setup = self.world.setup;

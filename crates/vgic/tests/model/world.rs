@@ -18,6 +18,8 @@ pub struct Setup {
     pub eoi_mode_1: bool,
     pub spis: u16,
     pub seed: u64,
+    /// Few interrupts, few register writes, prompt handlers: the state of a system that just runs.
+    pub calm: bool,
 }
 
 pub struct World {
@@ -63,8 +65,12 @@ impl World {
         let mut dist = Box::new(Distributor::new());
         let mut cpus: Vec<Cpu> = (0..setup.vcpus).map(|_| Cpu::new()).collect();
         Vgic::new(config, &mut dist, &mut cpus).expect("a possible configuration");
-        let mut hot: Vec<u16> = vec![0, 1, 2, 15, 16, 27, 30, 31];
-        while hot.len() < 20 {
+        let (mut hot, count): (Vec<u16>, usize) = if setup.calm {
+            (vec![0, 1, 27], 7)
+        } else {
+            (vec![0, 1, 2, 15, 16, 27, 30, 31], 20)
+        };
+        while hot.len() < count {
             let spi = 32 + random.below(usize::from(setup.spis)) as u16;
             if !hot.contains(&spi) {
                 hot.push(spi);
@@ -445,6 +451,14 @@ impl World {
         // It stops the vCPU if that is loaded, and the kernel syncs, injects and flushes. An SPI may as well have been
         // meant for another core when it came.
         let here = self.is_loaded(vcpu) && (intid < 32 || self.random.one_in(2));
+        if here && self.random.one_in(2) {
+            let others = self.on_core(vcpu, |vgic, vcpu, hw| {
+                vgic.deliver_hw(vcpu, id(intid), id(intid), hw)
+            });
+            self.kicks &= !(1 << vcpu);
+            self.kick(others);
+            return;
+        }
         if here {
             let others = self.on_core(vcpu, |vgic, vcpu, hw| vgic.sync(vcpu, hw));
             self.kick(others);

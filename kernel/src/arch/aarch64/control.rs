@@ -3,11 +3,12 @@
 //! They are written when a core starts and then only where the next context's differ
 //! ([`Controls`] remembers what the processor holds).
 
-use super::{cpu, mrs, msr};
+use super::{cpu, debug, mrs, msr};
 use arm_sysregs::el2::registers::{CnthctlEl2, CptrEl2, HcrEl2, MdcrEl2};
 
 /// HCR_EL2 of every guest: stage 2 on; interrupts and SErrors to EL2; EL1 is AArch64; SMC, identification
-/// registers, auxiliary control and implementation-defined registers trap; invalidation by set and way also cleans.
+/// registers, auxiliary control and implementation-defined registers trap, and where they exist the registers of limited ordering and of error records; invalidation by set
+/// and way also cleans; a walk of the guest's tables must not touch a device.
 const GUEST: HcrEl2 = HcrEl2::VM
     .union(HcrEl2::SWIO)
     .union(HcrEl2::FMO)
@@ -17,7 +18,10 @@ const GUEST: HcrEl2 = HcrEl2::VM
     .union(HcrEl2::TSC)
     .union(HcrEl2::TID3)
     .union(HcrEl2::TACR)
-    .union(HcrEl2::TIDCP);
+    .union(HcrEl2::TIDCP)
+    .union(HcrEl2::PTW)
+    .union(HcrEl2::TLOR)
+    .union(HcrEl2::TERR);
 
 /// What the processor's EL2 controls hold now.
 #[derive(Debug, Default)]
@@ -42,10 +46,12 @@ impl Controls {
             // SAFETY: the PMU exists, so PMCR_EL0 does; reading it has no effect.
             mrs!("pmcr_el0") >> 11 & 31
         };
-        let debug = MdcrEl2::TDA | MdcrEl2::TDOSA | MdcrEl2::TDRA | MdcrEl2::TPM | MdcrEl2::TPMCR;
+        let debug = MdcrEl2::TDA | MdcrEl2::TDOSA | MdcrEl2::TDRA | MdcrEl2::TPM | MdcrEl2::TPMCR | MdcrEl2::TPMS | MdcrEl2::TTRF;
         // EL1 may read the physical counter; its physical timer traps (E2H = 0: EL1PCTEN is bit 0, EL1PCEN bit 1).
         let timers = CnthctlEl2::EL0PCTEN;
-        self.cptr = (CptrEl2::RES1 | CptrEl2::TFP).bits();
+        // FP, SVE, SME, trace and activity monitors trap; FP until it is given. The bits above FP are RES1 or RES0 where absent.
+        let trace = 1 << 20;
+        self.cptr = (CptrEl2::RES1 | CptrEl2::TZ | CptrEl2::TSM | CptrEl2::TFP | CptrEl2::TAM).bits() | trace;
         // SAFETY: as the caller vouches; every value keeps guests at EL1 and EL0 behind stage 2.
         unsafe {
             msr!("vtcr_el2", vtcr);
@@ -59,6 +65,7 @@ impl Controls {
             msr!("cntp_ctl_el0", 0u64);
             msr!("cnthp_ctl_el2", 0u64);
         }
+        debug::start();
         self.hcr = mrs!("hcr_el2");
         self.vttbr = mrs!("vttbr_el2");
         self.vmpidr = mrs!("vmpidr_el2");

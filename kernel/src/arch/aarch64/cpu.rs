@@ -21,11 +21,30 @@ pub fn midr() -> u64 {
     mrs!("midr_el1")
 }
 
-/// Whether an interrupt or SError waits for EL2 (ISR_EL1). EL2 runs masked and asks here between steps.
+/// Whether an interrupt waits for EL2 (ISR_EL1, the I and F bits). EL2 runs masked and asks here between steps.
 #[inline(always)]
 #[must_use]
 pub fn interrupt_pending() -> bool {
-    mrs!("isr_el1") != 0
+    mrs!("isr_el1") & 0xc0 != 0
+}
+
+/// Whether an SError waits for EL2, and takes it if so. What the context that ran last has posted is waited for first.
+#[must_use]
+pub fn take_late_serror() -> bool {
+    dsb();
+    isb();
+    if mrs!("isr_el1") & 0x100 == 0 {
+        return false;
+    }
+    // SAFETY: unmasks SError for a moment; the vector at 0x380 only returns, and what it changes is put back.
+    unsafe {
+        asm!(
+            "mrs {pc}, elr_el2", "mrs {state}, spsr_el2", "msr daifclr, #4", "isb", "msr daifset, #4",
+            "msr elr_el2, {pc}", "msr spsr_el2, {state}",
+            pc = out(reg) _, state = out(reg) _, options(nostack, preserves_flags)
+        );
+    }
+    true
 }
 
 /// Waits for an interrupt; returns at once if one is pending, masked or not.
@@ -47,10 +66,16 @@ pub fn yield_now() {
     unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) }
 }
 
-/// Wakes cores that wait for an event, after making earlier writes visible to them.
-pub fn send_event() {
-    // SAFETY: a barrier and a hint.
-    unsafe { asm!("dsb ishst", "sev", options(nostack, preserves_flags)) }
+/// Waits until a word has a value: another core will store it.
+#[cold]
+pub fn wait_until_equal(word: &core::sync::atomic::AtomicU32, value: u32) {
+    // SAFETY: only loads the word. The exclusive load arms the monitor that the other core's store clears.
+    unsafe {
+        asm!(
+            "2: ldaxr {seen:w}, [{word}]", "cmp {seen:w}, {value:w}", "b.eq 3f", "wfe", "b 2b", "3: clrex",
+            seen = out(reg) _, word = in(reg) word, value = in(reg) value, options(nostack)
+        );
+    }
 }
 
 /// Synchronises the context: earlier system-register writes take effect now.

@@ -16,7 +16,8 @@ impl Acknowledged {
     #[inline(always)]
     #[must_use]
     pub fn intid(self) -> u32 {
-        self.0 & 0xff_ffff
+        // GICv2 has ten bits of number with the sender above; larger values exist on GICv3 only.
+        if self.0 < 8192 { self.0 & 0x3ff } else { self.0 & 0xff_ffff }
     }
 }
 

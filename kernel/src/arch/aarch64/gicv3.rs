@@ -82,9 +82,13 @@ impl Core {
         for i in 0..8 {
             sgi.write32(IPRIORITYR + 4 * i, gic::PRIORITY);
         }
-        // SAFETY: gives EL2 the system-register interface, lets EL1 use it (its accesses are then virtual), EOI mode 1.
+        // SAFETY: gives EL2 and EL1 the system-register interface (EL1's accesses are virtual) and keeps EL1 from giving it back; EOI mode 1.
         unsafe {
             msr!("s3_4_c12_c9_5", 0xfu64); // ICC_SRE_EL2: SRE, no bypass, Enable
+            cpu::isb();
+            msr!("s3_0_c12_c12_5", 7u64); // ICC_SRE_EL1
+            cpu::isb();
+            msr!("s3_4_c12_c9_5", 7u64); // ICC_SRE_EL2 without Enable: EL1's ICC_SRE_EL1 traps
             cpu::isb();
             msr!("s3_0_c4_c6_0", 0xffu64); // ICC_PMR_EL1
             msr!("s3_0_c12_c12_3", 0u64); // ICC_BPR1_EL1

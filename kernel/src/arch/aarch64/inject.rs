@@ -14,8 +14,10 @@ pub fn synchronous(esr: u64, far: Option<u64>, offset: u64) {
         }
         msr!("elr_el1", pc);
         msr!("spsr_el1", state);
-        // EL1 with its own stack pointer, all masked. PAN and the like are absent from the machine that guests see.
-        cpu::set_guest_state(0x3c5);
+        // EL1 with its own stack pointer, all masked; DIT stays, SSBS is as SCTLR_EL1.DSSBS says. PAN and the like are absent from
+        // the machine that guests see.
+        let ssbs = mrs!("sctlr_el1") >> 44 & 1;
+        cpu::set_guest_state(0x3c5 | state & 1 << 24 | ssbs << 12);
     }
     cpu::set_guest_pc(vector);
 }

@@ -44,6 +44,7 @@ _start:
 // x0 = device tree
 primary_start:
     msr     daifset, #0xf
+    msr     spsel, #1
     mov     x20, x0
     mrs     x21, CurrentEL
     lsr     x21, x21, #2                    // the exception level
@@ -159,6 +160,7 @@ primary_virtual:
     .global secondary_start
 secondary_start:
     msr     daifset, #0xf
+    msr     spsel, #1
     mrs     x21, CurrentEL
     cmp     x21, #(2 << 2)
     b.ne    6f

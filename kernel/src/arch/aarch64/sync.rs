@@ -1,8 +1,9 @@
 //! A fair spin lock.
 //!
-//! Tickets give first-come-first-served order. The wait uses WFE, which the owner's release wakes
-//! (the exclusive monitor is cleared by the store); under one host thread per machine, as with
-//! QEMU's instruction counting, a spin without WFE or YIELD would burn billions of instructions.
+//! Tickets give first-come-first-served order. The wait arms the exclusive monitor on the number being served
+//! and then waits for an event: the owner's release is a store to it, which clears the monitor and so is
+//! the event (Arm ARM D1.6.1). Under one host thread per machine, as with QEMU's instruction counting, a
+//! spin without WFE or YIELD would burn billions of instructions.
 //!
 //! Lock order, outermost first: a partition's `Shared`, then the console's `Output`. A lock is
 //! never held while waiting for another core, and never taken twice.
@@ -41,15 +42,15 @@ impl<T> SpinLock<T> {
     #[inline]
     pub fn lock(&self) -> Guard<'_, T> {
         let ticket = self.next.fetch_add(1, Ordering::Relaxed);
-        while self.serving.load(Ordering::Acquire) != ticket {
-            cpu::wait_for_event();
+        if self.serving.load(Ordering::Acquire) != ticket {
+            cpu::wait_until_equal(&self.serving, ticket);
         }
         Guard { lock: self }
     }
 
     /// Takes the lock only if it is free.
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
-        let serving = self.serving.load(Ordering::Relaxed);
+        let serving = self.serving.load(Ordering::Acquire);
         self.next
             .compare_exchange(serving, serving.wrapping_add(1), Ordering::Acquire, Ordering::Relaxed)
             .ok()
@@ -69,9 +70,6 @@ impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
         let next = self.lock.serving.load(Ordering::Relaxed).wrapping_add(1);
         self.lock.serving.store(next, Ordering::Release);
-        if self.lock.next.load(Ordering::Relaxed) != next {
-            cpu::send_event();
-        }
     }
 }
 

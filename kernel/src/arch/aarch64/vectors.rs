@@ -82,7 +82,8 @@ vectors:
     own_fault 4
     own_fault 5
     own_fault 6
-    own_fault 7
+    .balign 128                             // 0x380: SError at EL2, only where `cpu::take_late_serror` lets it come
+    eret
 
     .balign 128                             // 0x400: synchronous, from a guest or component
     save_caller
