@@ -315,6 +315,9 @@ impl Output {
             return true;
         };
         self.column = self.column.saturating_add(1);
+        // Only who has the keyboard may move the cursor: nobody rewrites another's lines.
+        let plain = byte >= 0x20 || matches!(byte, b'\n' | b'\r' | b'\t');
+        let byte = if plain || source == focus() { byte } else { b'?' };
         let held = core::mem::take(&mut self.held_return);
         match byte {
             b'\n' => {

@@ -11,34 +11,50 @@ impl Vgic<'_> {
     ///
     /// The kernel has saved every vCPU before, or zeroes their list registers and switches their maintenance
     /// interrupts off; no vCPU is loaded afterwards. Physical interrupts that were linked are the kernel's to deactivate:
-    /// ask [`hw_in_flight`](Vgic::hw_in_flight) before. The work is bounded: to do it in steps, call
-    /// [`reset_distributor`](Vgic::reset_distributor) and then [`reset_vcpu`](Vgic::reset_vcpu) for each vCPU.
+    /// ask [`hw_in_flight`](Vgic::hw_in_flight) before. To do the work in steps, call
+    /// [`reset_step`](Vgic::reset_step).
     pub fn reset(&mut self) {
-        self.reset_distributor();
-        for index in 0..self.dist.config.vcpus {
-            self.reset_vcpu(VcpuIndex::new(index));
+        let mut step = 0;
+        while self.reset_step(step) {
+            step = step.wrapping_add(1);
         }
     }
 
-    /// Resets what the vCPUs share. Only useful together with a [`reset_vcpu`](Vgic::reset_vcpu) of each one.
-    pub fn reset_distributor(&mut self) {
-        let uniprocessor_v2 = self.is_v2() && self.dist.config.vcpus == 1;
-        self.dist.groups = Groups::NONE;
-        self.dist.dirty = VcpuSet::EMPTY;
-        for block in &mut self.dist.spis {
-            *block = Block::new();
-            block.level = u32::MAX;
-            if self.dist.config.version == crate::Version::V3 || uniprocessor_v2 {
-                // All go to vCPU 0, which is what `target` holds already.
-                block.routed = u32::MAX;
-            } else {
-                block.target = [NOWHERE; 32];
+    /// Does step `step`, from 0 on, of a [`reset`](Vgic::reset): a few hundred instructions each. Returns whether there are more.
+    /// Nothing else may be called until the last step is done.
+    pub fn reset_step(&mut self, step: u8) -> bool {
+        let blocks = self.dist.spis.len() as u8;
+        let vcpus = self.dist.config.vcpus;
+        if step < blocks {
+            self.reset_block(usize::from(step));
+        } else {
+            let index = step.wrapping_sub(blocks);
+            self.dist.groups = Groups::NONE;
+            self.dist.dirty = VcpuSet::EMPTY;
+            // Whatever SPIs the vCPU had queued or active went with the blocks.
+            if let Some(cpu) = self.cpus.get_mut(usize::from(index)) {
+                cpu.lists.reset();
+                cpu.block.queued = 0;
             }
+            self.reset_vcpu(VcpuIndex::new(index));
         }
-        // Whatever SPIs the vCPUs had queued or active went with the blocks.
-        for cpu in self.cpus.iter_mut() {
-            cpu.lists.reset();
-            cpu.block.queued = 0;
+        u16::from(step).wrapping_add(1) < u16::from(blocks).wrapping_add(u16::from(vcpus))
+    }
+
+    /// Resets 32 SPIs.
+    fn reset_block(&mut self, index: usize) {
+        let uniprocessor_v2 = self.is_v2() && self.dist.config.vcpus == 1;
+        let to_first = self.dist.config.version == crate::Version::V3 || uniprocessor_v2;
+        let Some(block) = self.dist.spis.get_mut(index) else {
+            return;
+        };
+        *block = Block::new();
+        block.level = u32::MAX;
+        if to_first {
+            // All go to vCPU 0, which is what `target` holds already.
+            block.routed = u32::MAX;
+        } else {
+            block.target = [NOWHERE; 32];
         }
     }
 

@@ -23,7 +23,7 @@ pub enum Run {
 pub enum Job {
     /// None.
     None,
-    /// Puts interrupt controller and devices back to power-on: first what the vCPUs share, then one vCPU after the other.
+    /// Puts interrupt controller and devices back to power-on, in the steps of the latter.
     Reset {
         /// Which of these steps.
         step: u8,

@@ -14,7 +14,6 @@ use crate::system;
 use chacha20::cipher::{KeyIvInit, StreamCipherCore};
 use core::sync::atomic::Ordering;
 use manifest::Load;
-use vgic::VcpuIndex;
 
 /// The generator of guests' seeds, a block of 64 bytes at a time.
 type Stream = chacha20::ChaChaCore<chacha20::R8, chacha20::variants::Ietf>;
@@ -80,19 +79,16 @@ impl Core {
     /// Interrupt controller, devices and power states go back to power-on; translations are forgotten.
     fn reset(&mut self, partition: &'static Partition, step: u8) -> Job {
         let mut shared = partition.shared.lock();
-        if let Some(vcpu) = step.checked_sub(1).filter(|&vcpu| usize::from(vcpu) < partition.vcpus.len()) {
-            shared.vgic().reset_vcpu(VcpuIndex::new(vcpu));
-            return Job::Reset { step: step + 1 };
-        }
         if step == 0 {
-            shared.vgic().reset_distributor();
             if let Some(uart) = &mut shared.uart {
                 uart.reset();
             }
             if let Some(rtc) = &mut shared.rtc {
                 rtc.reset();
             }
-            return Job::Reset { step: 1 };
+        }
+        if shared.vgic().reset_step(step) {
+            return Job::Reset { step: step + 1 };
         }
         // SAFETY: no vCPU of the partition is loaded on any core, and none runs here meanwhile.
         unsafe { control::with_space(partition.vttbr, || shared.space.retire(&mut Tlb)) }

@@ -62,6 +62,8 @@ pub struct Core {
     interrupted: *mut Frame,
     /// Who should run may have changed.
     again: bool,
+    /// A deadline has changed since EL2's timer was armed.
+    rearm: bool,
     /// What EL2's timer is armed for.
     alarm: Option<u64>,
     /// The virtual timer's physical interrupt is active because the loaded vCPU's virtual one is in flight.
@@ -105,6 +107,7 @@ impl Core {
             fp_owner: None,
             interrupted: core::ptr::null_mut(),
             again: true,
+            rearm: false,
             alarm: None,
             timer_active: false,
             own,
@@ -158,6 +161,9 @@ impl Core {
         if self.again {
             return self.choose();
         }
+        if self.rearm {
+            self.set_alarm();
+        }
         Resume {
             next: self.interrupted,
             previous: self.interrupted,
@@ -183,6 +189,9 @@ impl Core {
                 Some(slot) => {
                     self.load(slot);
                     if !self.again {
+                        if self.rearm {
+                            self.set_alarm();
+                        }
                         let next = &raw const self.vcpus[slot].frame;
                         let previous = core::mem::replace(&mut self.interrupted, core::ptr::null_mut());
                         return Resume { next, previous };
@@ -233,6 +242,7 @@ impl Core {
 
     /// Arms EL2's timer for the next deadline, if that is another than it is armed for.
     fn set_alarm(&mut self) {
+        self.rearm = false;
         let next = match (self.deadlines.next(), self.policy.next_event()) {
             (Some(a), Some(b)) => Some(a.0.min(b.0)),
             (a, b) => a.or(b).map(|time| time.0),
@@ -272,12 +282,11 @@ impl Core {
         let which = Slot((slot * TIMERS + timer as usize) as u8);
         match at {
             Some(at) => {
-                if self.deadlines.set(which, Time(at)) {
-                    self.again = true;
-                }
+                self.deadlines.set(which, Time(at));
             }
             None => self.deadlines.clear(which),
         }
+        self.rearm = true;
     }
 
     /// A vCPU that waits goes on.
