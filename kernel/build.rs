@@ -7,5 +7,7 @@ fn main() {
         println!("cargo:rustc-link-arg-bins=-T{here}/kernel.ld");
         println!("cargo:rustc-link-arg-bins=--fix-cortex-a53-843419");
         println!("cargo:rustc-link-arg-bins=-znorelro");
+        // Functions with the same code become one: no address of a function is compared.
+        println!("cargo:rustc-link-arg-bins=--icf=all");
     }
 }

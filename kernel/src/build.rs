@@ -8,7 +8,8 @@ use crate::memory::{Arena, Frames, Range};
 use crate::object::{DeviceSlot, Model, Partition, Placed, Shared, Start, State, Target as Then, Vcpu, VcpuLink};
 use crate::platform::{Board, GicAddresses};
 use crate::sched::{Core, OwnInterrupts};
-use crate::{console, print_early, system};
+use crate::console::{self, Text};
+use crate::{print_early, system};
 use core::fmt;
 use core::sync::atomic::AtomicU32;
 use manifest::{ANYWHERE, CorePolicy, DeviceKind, Gic as GicVersion, MAX_CONTEXTS_PER_CORE, MAX_CORES, Manifest, RegionKind};
@@ -20,17 +21,17 @@ use vgic::{Config, Distributor, VcpuIndex, Vgic};
 #[derive(Debug)]
 pub enum BuildError {
     /// More cores are described than there are.
-    Cores { needed: usize, present: usize },
+    Cores { needed: u64, present: u64 },
     /// A partition needs the other interrupt controller.
-    Gic { partition: manifest::Name, needs: u8, has: u8 },
+    Gic { partition: &'static manifest::Name, needs: u64, has: u64 },
     /// A partition's memory does not fit.
-    Memory { partition: manifest::Name, size: u64, largest: u64 },
+    Memory { partition: &'static manifest::Name, size: u64, largest: u64 },
     /// A partition's memory is wanted where there is none.
-    Place { partition: manifest::Name, pa: u64 },
+    Place { partition: &'static manifest::Name, pa: u64 },
     /// Its address space cannot be made.
-    Space { partition: manifest::Name, error: stage2::Error },
+    Space { partition: &'static manifest::Name, error: stage2::Error },
     /// Its interrupt controller cannot be made.
-    Vgic { partition: manifest::Name },
+    Vgic { partition: &'static manifest::Name },
     /// The boot core has no redistributor.
     Redistributor,
 }
@@ -111,7 +112,7 @@ impl Seed {
         control::forget_all_guest_translations();
         let gic = start_gic(&self.gic);
         let (Some(policy), Some(vcpus), Some(gic)) = (self.policy.take(), self.vcpus.take(), gic) else {
-            panic!("core {} has no redistributor in the device tree", self.index);
+            panic!("core {} has no redistributor in the device tree", u64::from(self.index));
         };
         let target = gic.target();
         let core = self.core.insert(Core::new(self.index, gic, controls, self.kind, policy, vcpus, self.own));
@@ -135,132 +136,200 @@ impl Seed {
 ///
 /// Why the system does not fit the board.
 #[inline(never)]
-pub fn build(manifest: &Manifest<'static>, board: &Board, mut arena: Arena, frames: &mut Frames, stacks: Stacks) -> Result<&'static mut [Seed], BuildError> {
+pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, frames: &mut Frames, stacks: Stacks) -> Result<&'static mut [Seed], BuildError> {
     let count = manifest.cores.len();
     if count > board.core_count {
-        return Err(BuildError::Cores { needed: count, present: board.core_count });
+        return Err(BuildError::Cores { needed: count as u64, present: board.core_count as u64 });
     }
     let version = match board.gic {
         GicAddresses::V2 { .. } => GicVersion::V2,
         GicAddresses::V3 { .. } => GicVersion::V3,
     };
     start_distributor(&board.gic);
-    let mut slots = [0u8; MAX_CORES];
-    let mut vtcr = 0;
-    let mut failure = None;
-    let partitions = arena_partitions(manifest, board, version, &mut arena, frames, &mut slots, &mut vtcr, &mut failure);
-    if let Some(error) = failure {
-        return Err(error);
+    let mut builder = Builder { manifest, board, version, arena, frames, slots: [0; MAX_CORES], vtcr: 0 };
+    let mut partitions = builder.arena.room(manifest.partitions().len());
+    for (index, record) in manifest.partitions().iter().enumerate() {
+        partitions.push(builder.partition(index as u8, record)?);
     }
+    let partitions: &[Partition] = partitions.all();
     system::set_partitions(partitions);
     console::set_focus(manifest.header.focus.get() as u8);
-    let own = |core: usize| OwnInterrupts {
-        timer: board.timer,
-        maintenance: board.maintenance,
-        console: board.uart.map(|(_, _, intid)| intid).filter(|_| core == 0),
-    };
     // The boot core is core 0; the others follow in the tree's order.
     let here = cpu::affinity();
     let mut others = board.cores[..board.core_count].iter().copied().filter(|&affinity| affinity != here);
-    let affinities: [u64; MAX_CORES] = core::array::from_fn(|core| if core == 0 { here } else { others.next().unwrap_or(here) });
-    let policies = arena.slice(count, |_| sched::Core::<MAX_CONTEXTS_PER_CORE>::new());
-    let vcpus = arena.slice(count, |_| None::<&'static mut [Vcpu]>);
-    for (core, (policy, place)) in policies.iter_mut().zip(vcpus.iter_mut()).enumerate() {
-        *place = Some(core_vcpus(manifest, core, policy, &mut arena, stacks.tops[core] as u64));
-    }
-    let seeds = arena.slice(count, |core| {
-        Seed {
+    let mut seeds = builder.arena.room(count);
+    for (core, record) in manifest.cores.iter().enumerate() {
+        let mut policy = sched::Core::new();
+        let vcpus = builder.core_vcpus(core, &mut policy, stacks.tops[core] as u64);
+        seeds.push(Seed {
             index: core as u16,
-            affinity: affinities[core],
+            affinity: if core == 0 { here } else { others.next().unwrap_or(here) },
             stack: stacks.tops[core],
-            kind: CorePolicy::decode(manifest.cores[core].policy).unwrap_or(CorePolicy::Shared),
-            policy: Some(core::mem::replace(&mut policies[core], sched::Core::new())),
-            vcpus: vcpus[core].take(),
+            kind: CorePolicy::decode(record.policy).unwrap_or(CorePolicy::Shared),
+            policy: Some(policy),
+            vcpus: Some(vcpus),
             gic: board.gic,
-            vtcr,
-            own: own(core),
+            vtcr: builder.vtcr,
+            own: OwnInterrupts {
+                timer: board.timer,
+                maintenance: board.maintenance,
+                console: board.uart.map(|(_, _, intid)| intid).filter(|_| core == 0),
+            },
             core: None,
-        }
-    });
-    print_early!("system {}: {} partitions, {} cores, {} KiB of kernel objects", manifest.header.system, partitions.len(), count, arena.used() >> 10);
-    Ok(seeds)
+        });
+    }
+    let (partitions, used) = (partitions.len() as u64, builder.arena.used() >> 10);
+    print_early!("system {}: {partitions} partitions, {} cores, {used} KiB of kernel objects", manifest.header.system, count as u64);
+    Ok(seeds.all())
 }
 
-#[allow(clippy::too_many_arguments, reason = "called once")]
-fn arena_partitions(
-    manifest: &Manifest<'static>, board: &Board, version: GicVersion, arena: &mut Arena, frames: &mut Frames,
-    slots: &mut [u8; MAX_CORES], vtcr: &mut u64, failure: &mut Option<BuildError>,
-) -> &'static [Partition] {
-    let records = manifest.partitions();
-    let places = arena.slice(records.len(), |_| None::<Partition>);
-    for (index, (record, place)) in records.iter().zip(places.iter_mut()).enumerate() {
-        match partition(manifest, index as u8, record, board, version, arena, frames, slots, vtcr) {
-            Ok(partition) => *place = Some(partition),
-            Err(error) => {
-                *failure = Some(error);
-                return &[];
+/// What partitions and vCPUs are made from.
+struct Builder<'a> {
+    manifest: &'a Manifest<'static>,
+    board: &'a Board,
+    version: GicVersion,
+    arena: &'a mut Arena,
+    frames: &'a mut Frames,
+    /// vCPUs of each core so far.
+    slots: [u8; MAX_CORES],
+    /// VTCR_EL2 of every space.
+    vtcr: u64,
+}
+
+impl Builder<'_> {
+    #[inline(never)]
+    fn partition(&mut self, index: u8, record: &'static manifest::Partition) -> Result<Partition, BuildError> {
+        let name = &record.name;
+        let needs = GicVersion::decode(record.gic).unwrap_or(GicVersion::Any);
+        if !needs.suits(self.version) {
+            return Err(BuildError::Gic { partition: name, needs: needs as u64, has: self.version as u64 });
+        }
+        let (regions, mut space) = self.space(index, record)?;
+        let vttbr = space.vttbr();
+        self.vtcr = space.vtcr();
+        let vcpus = self.manifest.vcpus(record);
+        let slots = &mut self.slots;
+        let links = self.arena.slice(vcpus.len(), |i| {
+            let core = vcpus[i].core.get();
+            let slot = &mut slots[usize::from(core)];
+            *slot += 1;
+            VcpuLink { core, slot: *slot - 1, requests: AtomicU32::new(0) }
+        });
+        let devices = self.device_slots(record);
+        let loads = self.manifest.loads(record);
+        let shared = self.shared(record, space)?;
+        let partition = Partition::new(index, record, self.version, vttbr, regions, loads, devices, links, shared);
+        if record.autostart != 0 {
+            partition.set_state(State::Loading);
+        }
+        Ok(partition)
+    }
+
+    /// A partition's memory, and the address space with it.
+    fn space(&mut self, index: u8, record: &'static manifest::Partition) -> Result<(&'static [Placed], AddressSpace), BuildError> {
+        let name = &record.name;
+        let refused = |error| BuildError::Space { partition: name, error };
+        let vmid = Vmid::new(index + 1).unwrap_or_else(|| unreachable!());
+        let bits = AddressSpace::MAX_IPA_BITS.min(control::physical_bits());
+        let space = AddressSpace::new(self.arena, bits, pa_range(), vmid).map_err(refused)?;
+        let records = self.manifest.regions(record);
+        let mut regions = self.arena.room(records.len());
+        for region in records {
+            let r = place(name, region, self.frames)?;
+            let ram = r.kind == RegionKind::Ram;
+            let rights = Rights { write: ram, execute: true };
+            space.map(self.arena, &mut Tlb, Mapping { ipa: Ipa::new(r.ipa), pa: r.pa, size: r.size, kind: Kind::Normal, rights }).map_err(refused)?;
+            let kind = Text(if ram { "RAM" } else { "ROM" });
+            print_early!("{name}: {kind} {:#x}-{:#x} at {:#x}", r.ipa, r.ipa + r.size, r.pa.get());
+            regions.push(r);
+        }
+        if let GicAddresses::V2 { guest, .. } = self.board.gic {
+            let rights = Rights { write: true, execute: false };
+            let (ipa, pa) = (Ipa::new(record.gicc.get()), Pa::new(guest.start));
+            space.map(self.arena, &mut Tlb, Mapping { ipa, pa, size: 0x2000, kind: Kind::Device, rights }).map_err(refused)?;
+        }
+        Ok((regions.all(), space))
+    }
+
+    #[inline(never)]
+    fn shared(&mut self, record: &'static manifest::Partition, space: AddressSpace) -> Result<Shared, BuildError> {
+        let count = record.vcpus.get();
+        let config = Config {
+            version: if self.version == GicVersion::V2 { vgic::Version::V2 } else { vgic::Version::V3 },
+            vcpus: count as u8,
+            spis: record.spis.get(),
+        };
+        let bad = BuildError::Vgic { partition: &record.name };
+        let mut distributor = Distributor::new();
+        let cpus = self.arena.slice(usize::from(count), |_| vgic::Cpu::new());
+        if Vgic::new(config, &mut distributor, cpus).is_err() {
+            return Err(bad);
+        }
+        let Ok(power) = psci::Vm::new(count as u8, workarounds()) else {
+            return Err(bad);
+        };
+        let has = |kind: DeviceKind| self.manifest.devices(record).iter().any(|d| d.kind == kind as u8);
+        Ok(Shared {
+            space,
+            distributor,
+            cpus,
+            power,
+            uart: has(DeviceKind::Pl011).then(devices::Pl011::new),
+            keys: crate::vmm::Keys::new(),
+            rtc: has(DeviceKind::Pl031).then(|| devices::Pl031::new(0)),
+            starts: [Start::default(); manifest::MAX_VCPUS],
+            to_park: 0,
+            then: Then::Off,
+            crash: None,
+        })
+    }
+
+    fn device_slots(&mut self, record: &manifest::Partition) -> &'static [DeviceSlot] {
+        let records = self.manifest.devices(record);
+        let mut slots = self.arena.room(2 + records.len());
+        slots.push(DeviceSlot { ipa: record.gicd.get(), size: 0x1_0000, model: Model::Distributor, intid: 0 });
+        if self.version == GicVersion::V3 {
+            let size = 0x2_0000 * u64::from(record.vcpus.get());
+            slots.push(DeviceSlot { ipa: record.gicr.get(), size, model: Model::Redistributors, intid: 0 });
+        }
+        for d in records {
+            let model = match DeviceKind::decode(d.kind) {
+                Some(DeviceKind::Pl011) => Model::Pl011,
+                Some(DeviceKind::Pl031) => Model::Pl031,
+                _ => Model::VirtioEmpty,
+            };
+            slots.push(DeviceSlot { ipa: d.ipa.get(), size: u64::from(d.size.get()), model, intid: d.intid.get() });
+        }
+        slots.all()
+    }
+
+    /// The vCPUs of one core, in the order of their slots, and their entities.
+    #[inline(never)]
+    fn core_vcpus(&mut self, core: usize, policy: &mut sched::Core<MAX_CONTEXTS_PER_CORE>, stack: u64) -> &'static mut [Vcpu] {
+        let mut made = self.arena.room(usize::from(self.slots[core]));
+        for (record, partition) in self.manifest.partitions().iter().zip(system::partitions()) {
+            for (index, vcpu) in self.manifest.vcpus(record).iter().enumerate() {
+                if usize::from(vcpu.core.get()) == core {
+                    let entity = entity(vcpu, partition, policy);
+                    made.push(Vcpu::new(partition, VcpuIndex::new(index as u8), entity, stack));
+                }
             }
         }
+        made.all()
     }
-    arena.slice(records.len(), |index| places[index].take().unwrap_or_else(|| unreachable!()))
 }
 
-#[allow(clippy::too_many_arguments, reason = "called once")]
-#[inline(never)]
-fn partition(
-    manifest: &Manifest<'static>, index: u8, record: &'static manifest::Partition, board: &Board, version: GicVersion,
-    arena: &mut Arena, frames: &mut Frames, slots: &mut [u8; MAX_CORES], vtcr: &mut u64,
-) -> Result<Partition, BuildError> {
-    let name = record.name;
-    let needs = GicVersion::decode(record.gic).unwrap_or(GicVersion::Any);
-    if !needs.suits(version) {
-        return Err(BuildError::Gic { partition: name, needs: needs as u8, has: version as u8 });
-    }
-    let space_error = |error| BuildError::Space { partition: name, error };
-    let range = pa_range();
-    let vmid = Vmid::new(index + 1).unwrap_or_else(|| unreachable!());
-    let mut space = AddressSpace::new(arena, AddressSpace::MAX_IPA_BITS.min(control::physical_bits()), range, vmid).map_err(space_error)?;
-    let records = manifest.regions(record);
-    let mut error = None;
-    let regions = arena.slice(records.len(), |i| {
-        let r = &records[i];
-        place(name, r, frames).unwrap_or_else(|e| {
-            error = Some(e);
-            Placed { ipa: 0, size: 0, pa: Pa::new(0), kind: RegionKind::Rom }
-        })
-    });
-    if let Some(error) = error {
-        return Err(error);
-    }
-    for r in regions.iter() {
-        let rights = Rights { write: r.kind == RegionKind::Ram, execute: true };
-        space.map(arena, &mut Tlb, Mapping { ipa: Ipa::new(r.ipa), pa: r.pa, size: r.size, kind: Kind::Normal, rights }).map_err(space_error)?;
-        let kind = if r.kind == RegionKind::Ram { "RAM" } else { "ROM" };
-        print_early!("{name}: {kind} {:#x}-{:#x} at {:#x}", r.ipa, r.ipa + r.size, r.pa.get());
-    }
-    if let GicAddresses::V2 { guest, .. } = board.gic {
-        let rights = Rights { write: true, execute: false };
-        space.map(arena, &mut Tlb, Mapping { ipa: Ipa::new(record.gicc.get()), pa: Pa::new(guest.start), size: 0x2000, kind: Kind::Device, rights }).map_err(space_error)?;
-    }
-    *vtcr = space.vtcr();
-    let vcpus = manifest.vcpus(record);
-    let links = arena.slice(vcpus.len(), |i| {
-        let core = vcpus[i].core.get();
-        let slot = slots[usize::from(core)];
-        slots[usize::from(core)] += 1;
-        VcpuLink { core, slot, requests: AtomicU32::new(0) }
-    });
-    let vttbr = space.vttbr();
-    let shared = shared(manifest, record, version, space, arena)?;
-    let loads = manifest.loads(record);
-    let partition = Partition::new(index, record, version, vttbr, regions, loads, device_slots(manifest, record, version, arena), links, shared);
-    if record.autostart != 0 {
-        partition.set_state(State::Loading);
-    }
-    Ok(partition)
+/// Enters a vCPU into its core's policy.
+fn entity(record: &manifest::Vcpu, partition: &Partition, policy: &mut sched::Core<MAX_CONTEXTS_PER_CORE>) -> sched::Index {
+    let (budget, period) = (record.budget_ns.get(), record.period_ns.get());
+    let budget = (budget != 0).then(|| Budget { time: ticks(budget), period: ticks(period) });
+    let Some(entity) = policy.add(Params { priority: record.priority, budget }, Time(timer::now())) else {
+        panic!("{}: its budget is not valid on a counter of {} Hz", partition.name, timer::frequency());
+    };
+    entity
 }
 
-fn place(partition: manifest::Name, region: &manifest::Region, frames: &mut Frames) -> Result<Placed, BuildError> {
+fn place(partition: &'static manifest::Name, region: &manifest::Region, frames: &mut Frames) -> Result<Placed, BuildError> {
     let (size, pa) = (region.size.get(), region.pa.get());
     let range = if pa == ANYWHERE {
         // A block of stage 2 needs its physical address aligned as its guest-physical one.
@@ -283,38 +352,6 @@ fn place(partition: manifest::Name, region: &manifest::Region, frames: &mut Fram
     })
 }
 
-#[inline(never)]
-fn shared(manifest: &Manifest<'static>, record: &manifest::Partition, version: GicVersion, space: AddressSpace, arena: &mut Arena) -> Result<Shared, BuildError> {
-    let count = record.vcpus.get();
-    let config = Config {
-        version: if version == GicVersion::V2 { vgic::Version::V2 } else { vgic::Version::V3 },
-        vcpus: count as u8,
-        spis: record.spis.get(),
-    };
-    let bad = BuildError::Vgic { partition: record.name };
-    let mut distributor = Distributor::new();
-    let cpus = arena.slice(usize::from(count), |_| vgic::Cpu::new());
-    if Vgic::new(config, &mut distributor, cpus).is_err() {
-        return Err(bad);
-    }
-    let Ok(power) = psci::Vm::new(count as u8, workarounds()) else {
-        return Err(bad);
-    };
-    let has = |kind: DeviceKind| manifest.devices(record).iter().any(|d| d.kind == kind as u8);
-    Ok(Shared {
-        space,
-        distributor,
-        cpus,
-        power,
-        uart: has(DeviceKind::Pl011).then(devices::Pl011::new),
-        rtc: has(DeviceKind::Pl031).then(|| devices::Pl031::new(0)),
-        starts: [Start::default(); manifest::MAX_VCPUS],
-        to_park: 0,
-        then: Then::Off,
-        crash: None,
-    })
-}
-
 /// What the firmware says of its workarounds. The kernel passes none of them through, so a core that needs one is
 /// reported to guests as unknown.
 fn workarounds() -> psci::Workarounds {
@@ -325,53 +362,12 @@ fn workarounds() -> psci::Workarounds {
     psci::Workarounds { one: ask(0x8000_8000), two: ask(0x8000_7fff), three: ask(0x8000_3fff) }
 }
 
-fn device_slots(manifest: &Manifest<'static>, record: &manifest::Partition, version: GicVersion, arena: &mut Arena) -> &'static [DeviceSlot] {
-    let records = manifest.devices(record);
-    let gic_slots = if version == GicVersion::V3 { 2 } else { 1 };
-    arena.slice(gic_slots + records.len(), |i| match i {
-        0 => DeviceSlot { ipa: record.gicd.get(), size: 0x1_0000, model: Model::Distributor, intid: 0 },
-        1 if gic_slots == 2 => DeviceSlot {
-            ipa: record.gicr.get(),
-            size: 0x2_0000 * u64::from(record.vcpus.get()),
-            model: Model::Redistributors,
-            intid: 0,
-        },
-        _ => {
-            let d = &records[i - gic_slots];
-            let model = match DeviceKind::decode(d.kind) {
-                Some(DeviceKind::Pl011) => Model::Pl011,
-                Some(DeviceKind::Pl031) => Model::Pl031,
-                _ => Model::VirtioEmpty,
-            };
-            DeviceSlot { ipa: d.ipa.get(), size: u64::from(d.size.get()), model, intid: d.intid.get() }
-        }
-    })
-}
-
-/// The vCPUs of one core, in the order of their slots, and their entities.
-#[inline(never)]
-fn core_vcpus(manifest: &Manifest<'static>, core: usize, policy: &mut sched::Core<MAX_CONTEXTS_PER_CORE>, arena: &mut Arena, stack: u64) -> &'static mut [Vcpu] {
-    let mut here = manifest.partitions().iter().zip(system::partitions()).flat_map(|(record, partition)| {
-        manifest.vcpus(record).iter().enumerate().filter(|(_, v)| usize::from(v.core.get()) == core).map(move |(i, v)| (i, v, partition))
-    });
-    let count = here.clone().count();
-    arena.slice(count, |_| {
-        let Some((index, record, partition)) = here.next() else { unreachable!() };
-        let budget = (record.budget_ns.get() != 0).then(|| Budget {
-            time: ticks(record.budget_ns.get()),
-            period: ticks(record.period_ns.get()),
-        });
-        let params = Params { priority: record.priority, budget };
-        let Some(entity) = policy.add(params, Time(timer::now())) else {
-            panic!("{}: its budget is not valid on a counter of {} Hz", partition.name, timer::frequency());
-        };
-        Vcpu::new(partition, VcpuIndex::new(index as u8), entity, stack)
-    })
-}
-
 /// Nanoseconds as ticks of the counter, at least one.
 fn ticks(ns: u64) -> Ticks {
-    Ticks(((u128::from(ns) * u128::from(timer::frequency()) / 1_000_000_000) as u64).max(1))
+    const SECOND: u64 = 1_000_000_000;
+    // In two parts, so that no product exceeds 64 bits: a period is at most an hour, a counter runs at a few GHz at most.
+    let (seconds, rest) = (ns / SECOND, ns % SECOND);
+    Ticks((seconds * timer::frequency() + rest * timer::frequency() / SECOND).max(1))
 }
 
 fn pa_range() -> PaRange {
@@ -417,7 +413,7 @@ pub fn start_cores(seeds: &'static mut [Seed], root: Pa) -> ! {
         place.set([root.get(), seed.stack as u64, core::ptr::from_mut(seed) as u64]);
         let at = mmu::image_pa() + (core::ptr::from_ref(place) as usize - Image::start()) as u64;
         if let Err(error) = smc::cpu_on(seed.affinity, entry, at) {
-            panic!("core {} ({:#x}) does not start: {error}", seed.index, seed.affinity);
+            panic!("core {} ({:#x}) does not start: the firmware answers {}", u64::from(seed.index), seed.affinity, Text(error));
         }
     }
     crate::run(first)

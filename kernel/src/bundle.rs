@@ -1,6 +1,7 @@
 //! Finds and reads the bundle: the cpio archive with the manifest and the guests' images.
 
 use crate::arch::{crc, mmu};
+use crate::console::Text;
 use crate::memory::Range;
 use manifest::{Error, MANIFEST, Manifest, cpio};
 
@@ -18,7 +19,8 @@ impl core::fmt::Display for BundleError {
         match self {
             Self::NotABundle => write!(
                 f,
-                "the initrd is not a Tessera bundle (no member {MANIFEST} at its start): make one with `cargo tessera build`"
+                "the initrd is not a Tessera bundle (no member {} at its start): make one with `cargo tessera build`",
+                Text(MANIFEST)
             ),
             Self::Manifest(error) => error.fmt(f),
         }

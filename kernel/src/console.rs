@@ -24,6 +24,8 @@ const LONG: u32 = 512;
 const LONGEST: u16 = 240;
 /// Ctrl-T.
 const ESCAPE: u8 = 0x14;
+/// Keys that are taken at a time.
+const KEYS: usize = 2;
 /// Characters that one piece of work brings to the port.
 pub const PIECE: usize = 4;
 
@@ -220,6 +222,8 @@ static KERNEL_RING: Ring = Ring::new();
 static KERNEL_WRITER: SpinLock<()> = SpinLock::new(());
 /// The port is full: nobody need try until its interrupt.
 static FULL: AtomicBool = AtomicBool::new(false);
+/// Keys are left in the port.
+static INPUT: AtomicBool = AtomicBool::new(false);
 /// The partition that has the keyboard.
 static FOCUS: AtomicU8 = AtomicU8::new(0);
 
@@ -436,9 +440,16 @@ fn ring(source: Source) -> Option<&'static Ring> {
         .map(|partition| &partition.output)
 }
 
-/// The port's interrupt: takes up to a FIFO of keys, and notes that there is room again.
+/// Whether keys are left in the port that its interrupt has not taken.
+#[inline]
+pub fn has_input() -> bool {
+    INPUT.load(Ordering::Relaxed)
+}
+
+/// The port's interrupt, and what is left of it: takes a few keys, and notes that there is room again. The port may interrupt
+/// only when its FIFO stops being empty, so what is left is remembered.
 pub fn interrupt(mut handle: impl FnMut(Key)) {
-    for _ in 0..PIECE {
+    for _ in 0..KEYS {
         let mut output = OUTPUT.lock();
         let Some(uart) = &mut output.uart else {
             return;
@@ -447,9 +458,12 @@ pub fn interrupt(mut handle: impl FnMut(Key)) {
         uart.want_room(false);
         FULL.store(false, Ordering::Relaxed);
         let Some(byte) = uart.get() else {
+            INPUT.store(false, Ordering::Relaxed);
             return;
         };
         let key = output.key(byte);
+        let left = output.uart.as_ref().is_some_and(Uart::has_input);
+        INPUT.store(left, Ordering::Relaxed);
         drop(output);
         handle(key);
     }

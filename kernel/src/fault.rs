@@ -1,13 +1,15 @@
 //! The kernel's own end: a panic, or an exception in its own code. Never caused by a guest, if the kernel is right.
 
 use crate::arch::{cpu, smc};
-use crate::{console, print_early};
+use crate::console::{self, Text};
+use crate::print_early;
 use core::panic::PanicInfo;
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     console::seize();
-    print_early!("kernel panic on core {:#x}: {info}", cpu::affinity());
+    let (file, line) = info.location().map_or(("?", 0), |place| (place.file(), place.line()));
+    print_early!("kernel panic on core {:#x}: {}, at {}:{}", cpu::affinity(), info.message(), Text(file), u64::from(line));
     stop()
 }
 

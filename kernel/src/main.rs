@@ -22,10 +22,10 @@ use crate::arch::mmu::{BootMap, Map};
 use crate::arch::start::Image;
 use crate::arch::{cpu, mmu, smc, vectors};
 use crate::build::Seed;
+use crate::console::Text;
 use crate::memory::{Arena, Frames, Range};
-use crate::platform::{Board, Uart};
+use crate::platform::{Board, BoardError, Fdt, LARGEST_TREE, Uart};
 use crate::sched::Core;
-use dtoolkit::fdt::Fdt;
 
 /// Boots the first core: `tree` is the device tree's physical address, `image` the kernel's, `level` the exception level.
 extern "C" fn boot(tree: u64, image: u64, level: u64) -> ! {
@@ -35,8 +35,10 @@ extern "C" fn boot(tree: u64, image: u64, level: u64) -> ! {
     mmu::set_image_pa(image);
     // SAFETY: once, on the boot core, with the boot tables live.
     let mut map = unsafe { BootMap::new(level) };
-    let (fdt, tree) = find_tree(&mut map, tree);
-    let (uart, board) = platform::read(fdt, tree);
+    let Some(fdt) = find_tree(&mut map, tree) else {
+        refuse(format_args!("{}", BoardError::NoTree));
+    };
+    let (uart, board) = platform::read(&fdt, Range::new(tree, fdt.len() as u64));
     if let Some((registers, kind, _)) = uart
         && map.map(registers.start, registers.len(), true).is_some()
     {
@@ -48,7 +50,7 @@ extern "C" fn boot(tree: u64, image: u64, level: u64) -> ! {
         print_early!("entered at EL{level}, but a hypervisor needs EL2: on QEMU add virtualization=on; elsewhere let the firmware start the kernel at EL2");
         cpu::halt();
     }
-    let mut board = board.unwrap_or_else(|error| refuse(format_args!("{}", error.message())));
+    let mut board = board.unwrap_or_else(|error| refuse(format_args!("{error}")));
     let image = Range::new(image, (Image::end() - Image::start()) as u64);
     if board.bundle.is_none() {
         board.bundle = bundle::appended(&mut map, image.end);
@@ -56,7 +58,7 @@ extern "C" fn boot(tree: u64, image: u64, level: u64) -> ! {
     let mut frames = Frames::new();
     board.ram.iter().for_each(|bank| frames.add(*bank));
     board.reserved.iter().chain(&board.bundle).chain([&image]).for_each(|used| frames.reserve(*used));
-    let (arena, stacks, root) = final_tables(&mut map, &mut frames, &board);
+    let (mut arena, stacks, root) = final_tables(&mut map, &mut frames, &board);
     let bytes = shown_bundle(&board);
     let manifest = bundle::read(bytes).unwrap_or_else(|error| refuse(format_args!("{error}")));
     system::set_bundle(bytes);
@@ -64,22 +66,16 @@ extern "C" fn boot(tree: u64, image: u64, level: u64) -> ! {
     if board.seed.is_none() {
         print_early!("warning: the boot loader passed no /chosen/rng-seed; the guests' seeds are only as random as the time of boot");
     }
-    let seeds = build::build(&manifest, &board, arena, &mut frames, stacks)
+    let seeds = build::build(&manifest, &board, &mut arena, &mut frames, stacks)
         .unwrap_or_else(|error| refuse(format_args!("{error}")));
     build::start_cores(seeds, root)
 }
 
 /// The device tree, at its physical address.
-fn find_tree(map: &mut BootMap, tree: u64) -> (Fdt<'static>, Range) {
-    const LARGEST: u64 = 2 << 20;
-    let bytes = map.map(tree, LARGEST, false).filter(|_| tree != 0).map(|at| {
-        // SAFETY: just mapped; the boot protocol puts the tree there and nothing writes to it.
-        unsafe { core::slice::from_raw_parts(at as *const u8, LARGEST as usize) }
-    });
-    let found = bytes
-        .and_then(platform::check)
-        .map(|bytes| (Fdt::new_unchecked(bytes), Range::new(tree, bytes.len() as u64)));
-    found.unwrap_or_else(|| refuse(format_args!("{}", platform::BoardError::NoTree.message())))
+fn find_tree(map: &mut BootMap, tree: u64) -> Option<Fdt<'static>> {
+    let at = map.map(tree, LARGEST_TREE as u64, false).filter(|_| tree != 0)?;
+    // SAFETY: just mapped; the boot protocol puts the tree there and nothing writes to it.
+    Fdt::new(unsafe { core::slice::from_raw_parts(at as *const u8, LARGEST_TREE) })
 }
 
 /// Replaces the boot tables by the final ones. Returns the kernel's memory, the cores' stacks, and the tables' root.
@@ -100,7 +96,10 @@ fn final_tables(map: &mut BootMap, frames: &mut Frames, board: &Board) -> (Arena
     });
     match made {
         Ok(root) => (arena, stacks, root),
-        Err(error) => refuse(format_args!("the kernel's own translation tables cannot be made: {error}")),
+        Err(error) => {
+            let (reason, at) = mmu::reason(&error);
+            refuse(format_args!("the kernel's own translation tables cannot be made: {}: {:#x}", Text(reason), at as u64));
+        }
     }
 }
 

@@ -75,14 +75,10 @@ pub fn seed() -> [u8; 32] {
 }
 
 /// Sets the key. Without one from the boot loader, what differs between two starts is only the counter.
-pub fn set_seed(seed: Option<[u8; 32]>) {
-    let mut key = seed.unwrap_or([0; 32]);
-    for (byte, extra) in key.iter_mut().zip(timer::now().to_le_bytes()) {
-        *byte ^= extra;
-    }
-    for (word, place) in key.chunks_exact(8).zip(&SEED) {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(word);
-        place.store(u64::from_le_bytes(bytes), Ordering::Relaxed);
+pub fn set_seed(seed: Option<[u64; 4]>) {
+    let [first, ..] = &SEED;
+    first.store(timer::now(), Ordering::Relaxed);
+    for (place, word) in SEED.iter().zip(seed.unwrap_or_default()) {
+        place.fetch_xor(word, Ordering::Relaxed);
     }
 }

@@ -22,7 +22,22 @@ pub fn case(
     name: impl Into<String>,
     run: impl Fn(&Context<'_>) -> Result<(), Failure> + Send + Sync + 'static,
 ) -> Case {
-    Case { name: name.into(), run: Box::new(run), long_only: false }
+    Case {
+        name: name.into(),
+        run: Box::new(run),
+        long_only: false,
+    }
+}
+
+/// A case that only runs with `--long`.
+pub fn long_case(
+    name: impl Into<String>,
+    run: impl Fn(&Context<'_>) -> Result<(), Failure> + Send + Sync + 'static,
+) -> Case {
+    Case {
+        long_only: true,
+        ..case(name, run)
+    }
 }
 
 /// Why a case failed.
@@ -56,5 +71,9 @@ impl From<std::io::Error> for Failure {
 
 /// Fails with `reason` unless `holds`.
 pub fn ensure(holds: bool, reason: impl FnOnce() -> String) -> Result<(), Failure> {
-    if holds { Ok(()) } else { Err(Failure(reason())) }
+    if holds {
+        Ok(())
+    } else {
+        Err(Failure(reason()))
+    }
 }

@@ -56,7 +56,12 @@ impl<'a> Console<'a> {
     pub fn wait_within(&mut self, pattern: &str, patience: Duration) -> Result<String, Failure> {
         let regex = Regex::new(pattern).map_err(|e| Failure::new(e.to_string()))?;
         self.wait_until(patience, |line, _| regex.is_match(line))?
-            .ok_or_else(|| Failure::new(format!("no line matched `{pattern}` in {} s", patience.as_secs())))
+            .ok_or_else(|| {
+                Failure::new(format!(
+                    "no line matched `{pattern}` in {} s",
+                    patience.as_secs()
+                ))
+            })
     }
 
     /// Reads until a line satisfies `wanted`, or the time is over. A machine that ends is a failure.
@@ -69,7 +74,10 @@ impl<'a> Console<'a> {
         let end = Instant::now() + patience;
         loop {
             let soon = end.min(Instant::now() + Duration::from_millis(50));
-            let machine = self.machine.as_mut().ok_or_else(|| Failure::new("the machine is off"))?;
+            let machine = self
+                .machine
+                .as_mut()
+                .ok_or_else(|| Failure::new("the machine is off"))?;
             match machine.next_line(soon) {
                 Reading::Line(line) => {
                     self.observe(&line)?;
@@ -82,7 +90,9 @@ impl<'a> Console<'a> {
                         return Ok(None);
                     }
                 }
-                Reading::Ended => return Err(Failure::new("the machine ended while more was expected")),
+                Reading::Ended => {
+                    return Err(Failure::new("the machine ended while more was expected"));
+                }
                 Reading::Timeout => {
                     let partial = machine.partial();
                     if wanted(&partial, false) {
@@ -141,7 +151,10 @@ impl<'a> Console<'a> {
 
     /// Types, one key at a time.
     pub fn type_in(&mut self, keys: &[u8]) -> Result<(), Failure> {
-        let machine = self.machine.as_mut().ok_or_else(|| Failure::new("the machine is off"))?;
+        let machine = self
+            .machine
+            .as_mut()
+            .ok_or_else(|| Failure::new("the machine is off"))?;
         for key in keys {
             machine.send(&[*key])?;
             std::thread::sleep(TYPING);
@@ -174,12 +187,15 @@ impl<'a> Console<'a> {
         // A second takes a few of ours; a loaded machine, or a debug build, several times that.
         let patience = Duration::from_secs(60 * (seconds + 2));
         let reached = self.wait_until(patience, |line, whole| {
-            let Some(summary) = Summary::read(line).filter(|_| whole && line.starts_with("[rt] ")) else {
+            let Some(summary) = Summary::read(line).filter(|_| whole && line.starts_with("[rt] "))
+            else {
                 return false;
             };
             summary.seconds >= *wanted.get_or_insert(summary.seconds + seconds)
         })?;
-        ensure(reached.is_some(), || format!("rt did not run for {seconds} s"))
+        ensure(reached.is_some(), || {
+            format!("rt did not run for {seconds} s")
+        })
     }
 
     /// What `rt` has said of itself.
@@ -195,14 +211,21 @@ impl<'a> Console<'a> {
     /// How many of them match.
     pub fn count(&self, pattern: &str) -> Result<usize, Failure> {
         let regex = Regex::new(pattern).map_err(|e| Failure::new(e.to_string()))?;
-        Ok(self.lines.iter().filter(|line| regex.is_match(line)).count())
+        Ok(self
+            .lines
+            .iter()
+            .filter(|line| regex.is_match(line))
+            .count())
     }
 
     /// Waits for the machine to end by itself.
     pub fn wait_end(&mut self) -> Result<(), Failure> {
         let end = Instant::now() + PATIENCE;
         loop {
-            let machine = self.machine.as_mut().ok_or_else(|| Failure::new("the machine is off"))?;
+            let machine = self
+                .machine
+                .as_mut()
+                .ok_or_else(|| Failure::new("the machine is off"))?;
             match machine.next_line(end) {
                 Reading::Line(line) => {
                     self.observe(&line)?;

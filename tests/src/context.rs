@@ -37,7 +37,13 @@ impl Shared {
         std::fs::create_dir_all(&folder)?;
         let products = Products::new(project.clone(), folder.clone());
         products.build_kernels()?;
-        Ok(Self { project, products, qemu, folder, long })
+        Ok(Self {
+            project,
+            products,
+            qemu,
+            folder,
+            long,
+        })
     }
 }
 
@@ -53,7 +59,12 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// For the case `name`.
     pub fn new(shared: &'a Shared, name: &'a str) -> Self {
-        let context = Self { shared, name, log: RefCell::default(), notes: RefCell::default() };
+        let context = Self {
+            shared,
+            name,
+            log: RefCell::default(),
+            notes: RefCell::default(),
+        };
         let _ = std::fs::remove_file(context.file("log"));
         context
     }
@@ -75,7 +86,13 @@ impl<'a> Context<'a> {
 
     /// A file of this case's own.
     pub fn file(&self, extension: &str) -> PathBuf {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "-.=".contains(c) { c } else { '_' };
+        let plain = |c: char| {
+            if c.is_ascii_alphanumeric() || "-.=".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        };
         let name: String = self.name.chars().map(plain).collect();
         self.shared.folder.join(format!("{name}.{extension}"))
     }
@@ -97,21 +114,34 @@ impl<'a> Context<'a> {
     }
 
     /// A system from a description of the case's own.
-    pub fn described(&self, name: &str, description: &str, profile: Profile) -> Result<Arc<Product>, Failure> {
+    pub fn described(
+        &self,
+        name: &str,
+        description: &str,
+        profile: Profile,
+    ) -> Result<Arc<Product>, Failure> {
         self.shared.products.described(name, description, profile)
     }
 
     /// The machine for a system, under `-icount`, so that every run is the same.
     pub fn machine(&self, product: &Product, board: Board) -> Result<Config, Failure> {
         // Only board and permission matter here.
-        let options = Options { board, profile: Profile::Release, permission: Permission::Install };
+        let options = Options {
+            board,
+            profile: Profile::Release,
+            permission: Permission::Install,
+        };
         Ok(product.machine(&self.shared.project, options, true)?)
     }
 
     /// Switches a machine on.
     pub fn boot(&self, config: &Config) -> Result<Console<'_>, Failure> {
-        let machine = Machine::start(config)
-            .map_err(|e| Failure::new(format!("{} could not be started: {e}", config.qemu.display())))?;
+        let machine = Machine::start(config).map_err(|e| {
+            Failure::new(format!(
+                "{} could not be started: {e}",
+                config.qemu.display()
+            ))
+        })?;
         Ok(Console::new(self, machine))
     }
 

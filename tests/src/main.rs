@@ -49,5 +49,9 @@ fn main() -> ExitCode {
     }
     let failed = runner::run(&cases, line.jobs.max(1), line.long);
     println!("{} passed, {failed} failed", cases.len() - failed);
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

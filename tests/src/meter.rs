@@ -30,18 +30,33 @@ pub struct Report {
 
 impl Meter {
     /// Puts a meter into a machine that runs a system.
-    pub fn for_system(context: &Context<'_>, config: &mut Config, product: &Product) -> Result<Self, Failure> {
+    pub fn for_system(
+        context: &Context<'_>,
+        config: &mut Config,
+        product: &Product,
+    ) -> Result<Self, Failure> {
         let program = Program::read(&product.elf)?;
         let address = |name: &str| {
             let found = program.address(name);
             found.ok_or_else(|| Failure::new(format!("the kernel has no symbol `{name}`")))
         };
         let low = address("__image_start")?;
-        let words = format!("el2={low:#x}-{:#x},vectors={:#x}", address("__text_end")?, address("vectors")?);
+        let words = format!(
+            "el2={low:#x}-{:#x},vectors={:#x}",
+            address("__text_end")?,
+            address("vectors")?
+        );
         let marks = context.file("marks");
         project::write(&marks, names(&program).as_bytes())?;
-        let out = Self::add(context, config, &format!("{words},marks={}", marks.display()))?;
-        Ok(Self { out, program: Some(program) })
+        let out = Self::add(
+            context,
+            config,
+            &format!("{words},marks={}", marks.display()),
+        )?;
+        Ok(Self {
+            out,
+            program: Some(program),
+        })
     }
 
     /// Puts a meter into a machine without Tessera.
@@ -52,20 +67,38 @@ impl Meter {
 
     fn add(context: &Context<'_>, config: &mut Config, words: &str) -> Result<PathBuf, Failure> {
         let plugin = plugin(&context.shared().project)?;
-        let extension = if words.is_empty() { "native.json" } else { "json" };
+        let extension = if words.is_empty() {
+            "native.json"
+        } else {
+            "json"
+        };
         let out = context.file(extension);
         let _ = std::fs::remove_file(&out);
-        let words = if words.is_empty() { String::new() } else { format!(",{words}") };
-        config.plugins.push(format!("{},out={}{words}", plugin.display(), out.display()));
+        let words = if words.is_empty() {
+            String::new()
+        } else {
+            format!(",{words}")
+        };
+        config
+            .plugins
+            .push(format!("{},out={}{words}", plugin.display(), out.display()));
         Ok(out)
     }
 
     /// Reads what it has written; the machine has ended.
     pub fn report(self) -> Result<Report, Failure> {
-        let text = std::fs::read_to_string(&self.out)
-            .map_err(|e| Failure::new(format!("no report of the meter in {}: {e}", self.out.display())))?;
-        let value = serde_json::from_str(&text).map_err(|e| Failure::new(format!("the meter's report: {e}")))?;
-        let report = Report { value, program: self.program };
+        let text = std::fs::read_to_string(&self.out).map_err(|e| {
+            Failure::new(format!(
+                "no report of the meter in {}: {e}",
+                self.out.display()
+            ))
+        })?;
+        let value = serde_json::from_str(&text)
+            .map_err(|e| Failure::new(format!("the meter's report: {e}")))?;
+        let report = Report {
+            value,
+            program: self.program,
+        };
         let lost = report.number("/el2/lost").unwrap_or(0);
         ensure(lost == 0, || format!("the meter lost {lost} events"))?;
         Ok(report)
@@ -75,10 +108,17 @@ impl Meter {
 /// Every function of the kernel, as `NAME ADDRESS`. The functions that every event begins with are
 /// no causes.
 fn names(program: &Program) -> String {
-    const DISPATCHERS: [&str; 4] = ["trap_entry", "call::entry", "interrupt::entry", "serror::entry"];
+    const DISPATCHERS: [&str; 4] = [
+        "trap_entry",
+        "call::entry",
+        "interrupt::entry",
+        "serror::entry",
+    ];
     let functions = program.functions.values();
     let named = functions.filter(|f| !DISPATCHERS.iter().any(|d| f.name.ends_with(d)));
-    named.map(|f| format!("{} {:#x}\n", plain(&f.name), f.address)).collect()
+    named
+        .map(|f| format!("{} {:#x}\n", plain(&f.name), f.address))
+        .collect()
 }
 
 /// A name without what has a meaning in the meter's arguments.
@@ -89,7 +129,10 @@ fn plain(name: &str) -> String {
 /// Builds the plugin, once.
 fn plugin(project: &Project) -> Result<PathBuf, Failure> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    BUILT.get_or_init(|| build(project)).clone().map_err(Failure::new)
+    BUILT
+        .get_or_init(|| build(project))
+        .clone()
+        .map_err(Failure::new)
 }
 
 fn build(project: &Project) -> Result<PathBuf, String> {
@@ -99,10 +142,21 @@ fn build(project: &Project) -> Result<PathBuf, String> {
     rust::clean(&mut command);
     command
         .current_dir(project.root())
-        .args(["build", "--quiet", "--release", "--package", "tessera-meter", "--target-dir"])
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--package",
+            "tessera-meter",
+            "--target-dir",
+        ])
         .arg(&target);
     let outcome = process::run(&mut command, Some(&step)).map_err(|e| e.to_string())?;
-    if outcome.ok { Ok(target.join("release/libtessera_meter.so")) } else { Err(outcome.err) }
+    if outcome.ok {
+        Ok(target.join("release/libtessera_meter.so"))
+    } else {
+        Err(outcome.err)
+    }
 }
 
 /// The longest stretch at EL2 with interrupts masked.
@@ -120,12 +174,16 @@ impl Report {
     }
 
     fn text(&self, pointer: &str) -> &str {
-        self.value.pointer(pointer).and_then(Value::as_str).unwrap_or("?")
+        self.value
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or("?")
     }
 
     /// Instructions below EL2.
     pub fn others(&self) -> Result<u64, Failure> {
-        self.number("/instructions/other").ok_or_else(|| Failure::new("the meter's report has no total"))
+        self.number("/instructions/other")
+            .ok_or_else(|| Failure::new("the meter's report has no total"))
     }
 
     /// Instructions below EL2 from physical addresses in a range.
@@ -157,8 +215,15 @@ impl Report {
         let instructions = self
             .number(&format!("{at}/instructions"))
             .ok_or_else(|| Failure::new("the meter saw nothing at EL2"))?;
-        let path = self.value.pointer(&format!("{at}/path")).and_then(Value::as_array);
-        let names: Vec<&str> = path.into_iter().flatten().filter_map(Value::as_str).collect();
+        let path = self
+            .value
+            .pointer(&format!("{at}/path"))
+            .and_then(Value::as_array);
+        let names: Vec<&str> = path
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let path = format!(
             "{}, from {} to {}: {}",
             self.text(&format!("{at}/cause")),
@@ -172,7 +237,14 @@ impl Report {
     /// An address with the function that it is in.
     fn place(&self, address: &str) -> String {
         let number = u64::from_str_radix(address.trim_start_matches("0x"), 16).ok();
-        let function = self.program.as_ref().zip(number).and_then(|(p, n)| p.function_at(n));
-        function.map_or_else(|| address.to_string(), |f| format!("{address} ({})", f.name))
+        let function = self
+            .program
+            .as_ref()
+            .zip(number)
+            .and_then(|(p, n)| p.function_at(n));
+        function.map_or_else(
+            || address.to_string(),
+            |f| format!("{address} ({})", f.name),
+        )
     }
 }

@@ -44,12 +44,18 @@ struct Kernel {
 impl Products {
     /// Nothing built yet; everything goes below `folder`.
     pub fn new(project: Project, folder: PathBuf) -> Self {
-        Self { project, folder, state: Mutex::default() }
+        Self {
+            project,
+            folder,
+            state: Mutex::default(),
+        }
     }
 
     /// Builds the kernel in both profiles.
     pub fn build_kernels(&self) -> Result<(), Failure> {
-        PROFILES.iter().try_for_each(|profile| self.kernel(*profile).map(drop))
+        PROFILES
+            .iter()
+            .try_for_each(|profile| self.kernel(*profile).map(drop))
     }
 
     fn kernel(&self, profile: Profile) -> Result<Arc<Kernel>, Failure> {
@@ -58,7 +64,9 @@ impl Products {
             return Ok(Arc::clone(kernel));
         }
         let (built, flat) = product::kernel(&self.project, options(profile))?;
-        let folder = self.folder.join(format!("kernel-{}", profile_name(profile)));
+        let folder = self
+            .folder
+            .join(format!("kernel-{}", profile_name(profile)));
         let (elf, image) = (folder.join("kernel.elf"), folder.join("kernel.img"));
         project::write(&elf, &std::fs::read(built)?)?;
         project::write(&image, &flat.bytes)?;
@@ -84,7 +92,9 @@ impl Products {
             let mut text = std::fs::read_to_string(self.stored(system))?;
             for (from, to) in edits {
                 if text.matches(from).count() != 1 {
-                    return Err(Failure::new(format!("`{from}` is not once in systems/{system}.toml")));
+                    return Err(Failure::new(format!(
+                        "`{from}` is not once in systems/{system}.toml"
+                    )));
                 }
                 text = text.replace(from, to);
             }
@@ -93,12 +103,21 @@ impl Products {
     }
 
     /// A system from a description given as text.
-    pub fn described(&self, name: &str, text: &str, profile: Profile) -> Result<Arc<Product>, Failure> {
+    pub fn described(
+        &self,
+        name: &str,
+        text: &str,
+        profile: Profile,
+    ) -> Result<Arc<Product>, Failure> {
         self.make(name, profile, || self.write_description(name, text))
     }
 
     fn stored(&self, name: &str) -> PathBuf {
-        self.project.root().join("systems").join(name).with_extension("toml")
+        self.project
+            .root()
+            .join("systems")
+            .join(name)
+            .with_extension("toml")
     }
 
     fn write_description(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
@@ -116,16 +135,30 @@ impl Products {
         let kernel = self.kernel(profile)?;
         // The lock is held while building: two builds at a time would only wait for each other.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, _, product)) = state.made.iter().find(|(n, p, _)| n == name && *p == profile) {
+        if let Some((_, _, product)) = state
+            .made
+            .iter()
+            .find(|(n, p, _)| n == name && *p == profile)
+        {
             return Ok(Arc::clone(product));
         }
-        let folder = self.folder.join(format!("{name}-{}", profile_name(profile)));
+        let folder = self
+            .folder
+            .join(format!("{name}-{}", profile_name(profile)));
         let product = Arc::new(self.assemble(&kernel, &description()?, profile, &folder)?);
-        state.made.push((name.to_string(), profile, Arc::clone(&product)));
+        state
+            .made
+            .push((name.to_string(), profile, Arc::clone(&product)));
         Ok(product)
     }
 
-    fn assemble(&self, kernel: &Kernel, path: &Path, profile: Profile, folder: &Path) -> Result<Product, Failure> {
+    fn assemble(
+        &self,
+        kernel: &Kernel,
+        path: &Path,
+        profile: Profile,
+        folder: &Path,
+    ) -> Result<Product, Failure> {
         let described = product::describe(path)?;
         let (system, bytes) = product::assemble(&self.project, described, options(profile))?;
         let bundle = folder.join("bundle.cpio");
@@ -142,7 +175,12 @@ impl Products {
     }
 
     /// Builds a system as the command line does; returns its single-file image.
-    pub fn single(&self, system: &str, profile: Profile, folder: &Path) -> Result<PathBuf, Failure> {
+    pub fn single(
+        &self,
+        system: &str,
+        profile: Profile,
+        folder: &Path,
+    ) -> Result<PathBuf, Failure> {
         let _turn = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let described = product::describe(&self.stored(system))?;
         Ok(product::build(&self.project, described, options(profile), folder)?.single)
@@ -151,5 +189,9 @@ impl Products {
 
 fn options(profile: Profile) -> Options {
     // The bundle is the same for every board.
-    Options { board: Board::VirtGicv3, profile, permission: Permission::Install }
+    Options {
+        board: Board::VirtGicv3,
+        profile,
+        permission: Permission::Install,
+    }
 }

@@ -47,8 +47,18 @@ mod tests {
     #[test]
     fn a_summary_is_read_from_its_line_and_from_nothing_else() {
         let line = "[rt] rt: 12 s, 12000 wake-ups, missed 3, lateness min 96 p50 128 p99 240 p999 400 max 912 ns, last max 240 ns";
-        let expected = Summary { seconds: 12, wake_ups: 12000, missed: 3, median: 128, p99: 240, max: 912 };
+        let expected = Summary {
+            seconds: 12,
+            wake_ups: 12000,
+            missed: 3,
+            median: 128,
+            p99: 240,
+            max: 912,
+        };
         assert_eq!(Summary::read(line), Some(expected));
-        assert_eq!(Summary::read("[rt] rt: start, period 1000000 ns, work 200000 ns, 50000 loops"), None);
+        assert_eq!(
+            Summary::read("[rt] rt: start, period 1000000 ns, work 200000 ns, 50000 loops"),
+            None
+        );
     }
 }

@@ -25,9 +25,11 @@
 
 mod check;
 pub mod cpio;
+mod little;
 mod record;
 
 pub use check::{Error, Manifest, Table, bundle_len};
+pub use little::{U16, U32, U64};
 pub use record::*;
 
 /// Name of the manifest in the bundle; it is always the first member.

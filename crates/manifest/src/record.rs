@@ -1,7 +1,7 @@
 //! The records of a manifest: plain bytes, little-endian, no alignment needed.
 
 use core::fmt;
-use zerocopy::little_endian::{U16, U32, U64};
+use crate::little::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 macro_rules! record {
@@ -336,6 +336,6 @@ impl fmt::Debug for Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        f.write_str(self.as_str())
     }
 }

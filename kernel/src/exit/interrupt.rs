@@ -3,7 +3,6 @@
 use crate::arch::context::Frame;
 use crate::arch::vectors::Resume;
 use crate::arch::{cpu, gic, timer};
-use crate::console;
 use crate::sched::Core;
 
 /// An interrupt while a guest ran.
@@ -42,7 +41,7 @@ pub fn take(core: &mut Core) {
             core.refresh();
         }
     } else if Some(intid) == core.own.console {
-        console::interrupt(|key| core.command(key));
+        core.take_keys();
         crate::vmm::console_has_room(core);
     } else {
         // Nobody's: it must not come again.

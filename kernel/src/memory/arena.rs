@@ -5,7 +5,6 @@
 
 use super::Range;
 use crate::arch::mmu;
-use core::mem::MaybeUninit;
 use stage2::Pa;
 
 /// A block of RAM, filled from below.
@@ -62,29 +61,46 @@ impl Arena {
         pa
     }
 
-    /// An object that lives for ever.
-    pub fn object<T>(&mut self, value: T) -> &'static mut T {
-        let pa = self.take(size_of::<T>() as u64, align_of::<T>().max(64) as u64);
-        // SAFETY: just taken, aligned, shown by the window, and never given to anyone else.
-        let place = unsafe { &mut *(mmu::window(pa) as *mut MaybeUninit<T>) };
-        place.write(value)
+    /// `count` objects that live for ever, each made by `make`.
+    pub fn slice<T>(&mut self, count: usize, make: impl FnMut(usize) -> T) -> &'static mut [T] {
+        let mut room = self.room(count);
+        (0..count).map(make).for_each(|object| room.push(object));
+        room.all()
     }
 
-    /// `count` objects that live for ever, each made by `make`.
-    pub fn slice<T>(&mut self, count: usize, mut make: impl FnMut(usize) -> T) -> &'static mut [T] {
-        let pa = self.take((size_of::<T>() * count) as u64, align_of::<T>().max(64) as u64);
-        let first = mmu::window(pa) as *mut T;
-        for i in 0..count {
-            // SAFETY: inside what was just taken.
-            unsafe { first.add(i).write(make(i)) }
-        }
-        // SAFETY: all `count` have been written, and nobody else has them.
-        unsafe { core::slice::from_raw_parts_mut(first, count) }
+    /// Room for up to `most` objects whose making needs the arena too.
+    pub fn room<T>(&mut self, most: usize) -> Room<T> {
+        let pa = self.take((size_of::<T>() * most) as u64, align_of::<T>().max(64) as u64);
+        Room { first: mmu::window(pa) as *mut T, count: 0, most }
     }
 
     /// A stack of `len` bytes with a frame below it that the caller unmaps: (guard, top).
     pub fn stack(&mut self, len: u64) -> (Pa, usize) {
         let guard = self.take(4096 + len, 4096);
         (guard, mmu::window(guard) + 4096 + len as usize)
+    }
+}
+
+/// Room in the arena for objects that live for ever.
+pub struct Room<T> {
+    first: *mut T,
+    count: usize,
+    most: usize,
+}
+
+impl<T: 'static> Room<T> {
+    /// Puts the next object in its place.
+    pub fn push(&mut self, object: T) {
+        assert!(self.count < self.most);
+        // SAFETY: inside what `Arena::room` has taken, which is aligned, shown by the window and nobody else's.
+        unsafe { self.first.add(self.count).write(object) }
+        self.count += 1;
+    }
+
+    /// All that have been put there.
+    #[must_use]
+    pub fn all(self) -> &'static mut [T] {
+        // SAFETY: so many have been written; the room is consumed, so nobody else has them.
+        unsafe { core::slice::from_raw_parts_mut(self.first, self.count) }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::arch::sync::SpinLock;
 use crate::console::Ring;
+use crate::vmm::Keys;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 use devices::{Pl011, Pl031};
 use manifest::{Gic, Load, Name, OnFault, RegionKind};
@@ -149,6 +150,8 @@ pub struct Shared {
     pub power: psci::Vm,
     /// The console.
     pub uart: Option<Pl011>,
+    /// Keys that the console has no room for yet.
+    pub keys: Keys,
     /// The clock.
     pub rtc: Option<Pl031>,
     /// Where vCPUs that are being turned on start.
@@ -269,7 +272,7 @@ impl Partition {
             regions,
             loads,
             entry: record.entry.get(),
-            arguments: record.arguments.map(Into::into),
+            arguments: core::array::from_fn(|i| record.arguments[i].get()),
             gic,
             on_fault: OnFault::decode(record.on_fault).unwrap_or(OnFault::Stop),
             max_restarts: record.max_restarts.get(),

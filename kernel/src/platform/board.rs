@@ -51,7 +51,7 @@ pub struct Board {
     /// The maintenance interrupt of the virtual CPU interface.
     pub maintenance: u32,
     /// Random bytes from the boot loader, to derive the guests' seeds from; `None` if it gave none.
-    pub seed: Option<[u8; 32]>,
+    pub seed: Option<[u64; 4]>,
 }
 
 /// Why a board cannot be used.
@@ -69,16 +69,14 @@ pub enum BoardError {
     NoCores,
 }
 
-impl BoardError {
-    /// What is wrong and what to do.
-    #[must_use]
-    pub fn message(self) -> &'static str {
-        match self {
+impl core::fmt::Display for BoardError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
             Self::NoTree => "x0 holds no device tree: boot with a loader that passes one (QEMU -kernel, U-Boot booti)",
             Self::NoMemory => "the device tree has no usable memory node: nothing can be placed",
             Self::NoGic => "the device tree has no enabled GICv2 (arm,gic-400, arm,cortex-a15-gic) or GICv3 (arm,gic-v3)",
             Self::NoVirtualInterface => "the device tree's GICv2 has no GICH and GICV registers: guests cannot get interrupts. On QEMU virt, add virtualization=on",
             Self::NoCores => "the device tree lists no enabled core",
-        }
+        })
     }
 }

@@ -1,103 +1,57 @@
 //! Reads the board from its device tree (Devicetree Specification 0.4).
 
 use super::board::{Board, BoardError, GicAddresses, MOST_CORES};
+use super::fdt::{Fdt, Node, cell, number, string};
 use super::uart::UartKind;
 use crate::memory::Range;
-use dtoolkit::fdt::{Fdt, FdtNode};
-use dtoolkit::standard::{NodeStandard, Status};
-use dtoolkit::{Node, Property, ToCellInt};
 
-/// How a bus's addresses become its parent's; a tree is a few buses deep.
-#[derive(Clone, Copy)]
-struct Buses {
-    ranges: [[(u64, u64, u64); 4]; 4],
-    depth: usize,
-    /// A bus without `ranges` keeps its addresses to itself: nothing behind it is reachable.
-    reachable: bool,
+/// A node whose children are being looked at, and the same up to the root.
+struct Bus<'b, 'a> {
+    node: Node<'a>,
+    parent: Option<&'b Bus<'b, 'a>>,
 }
 
-impl Buses {
-    const ROOT: Self = Self {
-        ranges: [[(0, 0, 0); 4]; 4],
-        depth: 0,
-        reachable: true,
-    };
-
-    /// The buses as seen from the children of `bus`.
-    fn enter(mut self, bus: &FdtNode<'_>) -> Self {
-        let Some(property) = bus.property("ranges") else {
-            self.reachable = false;
-            return self;
+impl Bus<'_, '_> {
+    /// A child's address as a physical one. A bus without `ranges` keeps its addresses to itself: nothing behind it is
+    /// reachable; if they are empty its addresses are its parent's.
+    fn translate(&self, address: u64) -> Option<u64> {
+        let Some(parent) = self.parent else {
+            return Some(address);
         };
-        if property.value().is_empty() {
-            return self;
+        let ranges = self.node.property(b"ranges")?;
+        if ranges.is_empty() {
+            return parent.translate(address);
         }
-        let Some(level) = self.ranges.get_mut(self.depth) else {
-            self.reachable = false;
-            return self;
-        };
-        if let Ok(Some(ranges)) = bus.ranges() {
-            for (place, range) in level.iter_mut().zip(ranges) {
-                let child = range.child_bus_address::<u64>().unwrap_or(0);
-                let parent = range.parent_bus_address::<u64>().unwrap_or(0);
-                let length = range.length::<u64>().unwrap_or(0);
-                *place = (child, parent, length);
-            }
-        }
-        self.depth += 1;
-        self
-    }
-
-    fn translate(&self, range: Range) -> Option<Range> {
-        if !self.reachable {
-            return None;
-        }
-        let mut start = range.start;
-        for level in self.ranges[..self.depth].iter().rev() {
-            let &(child, parent, _) = level
-                .iter()
-                .find(|&&(child, _, length)| start >= child && start - child < length)?;
-            start = start - child + parent;
-        }
-        Some(Range::new(start, range.len()))
+        let (child_cells, size_cells) = self.node.child_cells();
+        let parent_cells = self.node.address_cells;
+        let entry = child_cells + parent_cells + size_cells;
+        let found = (0..ranges.len() / 4).step_by(entry.max(1)).find_map(|at| {
+            // An address that 64 bits do not hold is a PCI bus's: no device of ours is there.
+            let from = number(ranges, at, child_cells)?;
+            let to = number(ranges, at + child_cells, parent_cells)?;
+            let len = number(ranges, at + child_cells + parent_cells, size_cells)?;
+            let offset = address.checked_sub(from).filter(|&offset| offset < len)?;
+            to.checked_add(offset)
+        });
+        parent.translate(found?)
     }
 }
 
 /// The n-th entry of a node's `reg`, as a physical range.
-fn reg(node: &FdtNode<'_>, buses: &Buses, n: usize) -> Option<Range> {
-    let entry = node.reg().ok()??.nth(n)?;
-    let range = Range::new(entry.address::<u64>().ok()?, entry.size::<u64>().ok()?);
-    buses.translate(range)
-}
-
-fn enabled(node: &FdtNode<'_>) -> bool {
-    !matches!(node.status(), Ok(Status::Disabled | Status::Reserved | Status::Fail) | Err(_))
-}
-
-/// Big-endian cell `n` of a property.
-fn cell(node: &FdtNode<'_>, name: &str, n: usize) -> Option<u32> {
-    let property = node.property(name)?;
-    let bytes = property.value().get(n * 4..n * 4 + 4)?;
-    Some(u32::from_be_bytes(bytes.try_into().ok()?))
+fn reg(node: &Node<'_>, bus: &Bus<'_, '_>, n: usize) -> Option<Range> {
+    let value = node.property(b"reg")?;
+    let at = n * (node.address_cells + node.size_cells);
+    let start = bus.translate(number(value, at, node.address_cells)?)?;
+    Some(Range::new(start, number(value, at + node.address_cells, node.size_cells)?))
 }
 
 /// Interrupt `n` of a node, in the GIC's binding of three cells.
-fn interrupt(node: &FdtNode<'_>, n: usize) -> Option<u32> {
-    let number = cell(node, "interrupts", 3 * n + 1)?;
-    match cell(node, "interrupts", 3 * n)? {
+fn interrupt(node: &Node<'_>, n: usize) -> Option<u32> {
+    let value = node.property(b"interrupts")?;
+    let number = cell(value, 3 * n + 1)?;
+    match cell(value, 3 * n)? {
         0 => number.checked_add(32).filter(|&i| i < 1020),
         1 => number.checked_add(16).filter(|&i| i < 32),
-        _ => None,
-    }
-}
-
-/// A property of one or two cells.
-fn number(node: &FdtNode<'_>, name: &str) -> Option<u64> {
-    let property = node.property(name)?;
-    let value = property.value();
-    match value.len() {
-        4 => Some(u64::from(u32::from_be_bytes(value.try_into().ok()?))),
-        8 => Some(u64::from_be_bytes(value.try_into().ok()?)),
         _ => None,
     }
 }
@@ -114,22 +68,22 @@ struct Found {
 /// # Errors
 ///
 /// What the board lacks; the serial port, if one was found first, comes with it so that it can be said.
-pub fn read(fdt: Fdt<'_>, tree: Range) -> (Option<(Range, UartKind, u32)>, Result<Board, BoardError>) {
+pub fn read(fdt: &Fdt<'_>, tree: Range) -> (Option<(Range, UartKind, u32)>, Result<Board, BoardError>) {
     let mut found = Found {
         gic: None,
         maintenance: 25,
         timer: 26,
         uart: None,
     };
-    visit(&fdt.root(), Buses::ROOT, 0, &mut found);
-    if let Some(uart) = console(&fdt) {
+    visit(&Bus { node: fdt.root(), parent: None }, &mut found);
+    if let Some(uart) = console(fdt) {
         found.uart = Some(uart);
     }
     let uart = found.uart;
     (uart, board(fdt, tree, found))
 }
 
-fn board(fdt: Fdt<'_>, tree: Range, found: Found) -> Result<Board, BoardError> {
+fn board(fdt: &Fdt<'_>, tree: Range, found: Found) -> Result<Board, BoardError> {
     let gic = found.gic.unwrap_or(Err(BoardError::NoGic))?;
     let mut board = Board {
         ram: Default::default(),
@@ -144,16 +98,14 @@ fn board(fdt: Fdt<'_>, tree: Range, found: Found) -> Result<Board, BoardError> {
         seed: None,
     };
     let root = fdt.root();
+    let top = Bus { node: root, parent: None };
     let mut banks = board.ram.iter_mut();
-    for node in root.children().filter(enabled) {
-        let is_memory = node
-            .property("device_type")
-            .is_some_and(|p| p.value() == b"memory\0");
-        if !is_memory {
+    for node in root.children().filter(Node::is_enabled) {
+        if node.property(b"device_type") != Some(b"memory\0") {
             continue;
         }
         for n in 0..8 {
-            if let Some(range) = reg(&node, &Buses::ROOT, n).filter(|r| r.len() != 0)
+            if let Some(range) = reg(&node, &top, n).filter(|r| r.len() != 0)
                 && let Some(bank) = banks.next()
             {
                 *bank = range;
@@ -170,48 +122,43 @@ fn board(fdt: Fdt<'_>, tree: Range, found: Found) -> Result<Board, BoardError> {
         }
     };
     reserve(tree);
-    for r in fdt.memory_reservations() {
-        reserve(Range::new(r.address(), r.size()));
-    }
-    if let Some(node) = root.child("reserved-memory") {
-        for child in node.children().filter(enabled) {
+    fdt.reservations().for_each(&mut reserve);
+    if let Some(node) = root.child(b"reserved-memory") {
+        for child in node.children().filter(Node::is_enabled) {
             for n in 0..4 {
-                if let Some(range) = reg(&child, &Buses::ROOT, n) {
+                if let Some(range) = reg(&child, &top, n) {
                     reserve(range);
                 }
             }
         }
     }
-    if let Some(chosen) = root.child("chosen") {
-        let start = number(&chosen, "linux,initrd-start");
-        let end = number(&chosen, "linux,initrd-end");
+    if let Some(chosen) = root.child(b"chosen") {
+        let start = chosen.number(b"linux,initrd-start");
+        let end = chosen.number(b"linux,initrd-end");
         if let (Some(start), Some(end)) = (start, end) {
             let bundle = Range { start, end };
             board.bundle = (bundle.len() != 0).then_some(bundle);
             reserve(bundle);
         }
-        if let Some(property) = chosen.property("rng-seed") {
-            let mut seed = [0; 32];
-            for (i, byte) in property.value().iter().enumerate() {
-                seed[i % 32] ^= byte;
+        if let Some(value) = chosen.property(b"rng-seed") {
+            let mut seed = [0; 4];
+            for (i, &byte) in value.iter().enumerate() {
+                seed[i / 8 % 4] ^= u64::from(byte) << (i % 8 * 8);
             }
-            board.seed = (property.value().len() >= 16).then_some(seed);
+            board.seed = (value.len() >= 16).then_some(seed);
         }
     }
     read_cores(&root, &mut board)?;
     Ok(board)
 }
 
-fn read_cores(root: &FdtNode<'_>, board: &mut Board) -> Result<(), BoardError> {
-    let cpus = root.child("cpus").ok_or(BoardError::NoCores)?;
+fn read_cores(root: &Node<'_>, board: &mut Board) -> Result<(), BoardError> {
+    let cpus = root.child(b"cpus").ok_or(BoardError::NoCores)?;
     for node in cpus.children() {
-        let is_cpu = node
-            .property("device_type")
-            .is_some_and(|p| p.value() == b"cpu\0");
-        if !is_cpu || !enabled(&node) {
+        if node.property(b"device_type") != Some(b"cpu\0") || !node.is_enabled() {
             continue;
         }
-        let Some(affinity) = number(&node, "reg") else {
+        let Some(affinity) = node.number(b"reg") else {
             continue;
         };
         if let Some(place) = board.cores.get_mut(board.core_count) {
@@ -225,29 +172,25 @@ fn read_cores(root: &FdtNode<'_>, board: &mut Board) -> Result<(), BoardError> {
     Ok(())
 }
 
-/// Looks at every node; a tree deeper than this is not followed.
-fn visit(node: &FdtNode<'_>, buses: Buses, depth: usize, found: &mut Found) {
-    const DEEPEST: usize = 6;
-    for child in node.children() {
-        if !enabled(&child) {
-            continue;
-        }
-        look(&child, &buses, found);
-        if depth < DEEPEST {
-            visit(&child, buses.enter(&child), depth + 1, found);
-        }
+/// Looks at every node below one. The tree's check bounds the depth.
+fn visit(bus: &Bus<'_, '_>, found: &mut Found) {
+    for child in bus.node.children().filter(Node::is_enabled) {
+        look(&child, bus, found);
+        visit(&Bus { node: child, parent: Some(bus) }, found);
     }
 }
 
-fn look(node: &FdtNode<'_>, buses: &Buses, found: &mut Found) {
+fn is_any(node: &Node<'_>, of: &[&[u8]]) -> bool {
+    of.iter().any(|name| node.is_compatible(name))
+}
+
+fn look(node: &Node<'_>, bus: &Bus<'_, '_>, found: &mut Found) {
     if found.gic.is_none() {
-        if node.is_compatible("arm,gic-v3") {
-            found.gic = gic_v3(node, buses).map(Ok);
-        } else if ["arm,gic-400", "arm,cortex-a15-gic", "arm,cortex-a7-gic"]
-            .iter()
-            .any(|name| node.is_compatible(name))
+        if node.is_compatible(b"arm,gic-v3") {
+            found.gic = gic_v3(node, bus).map(Ok);
+        } else if is_any(node, &[b"arm,gic-400", b"arm,cortex-a15-gic", b"arm,cortex-a7-gic"])
         {
-            found.gic = Some(gic_v2(node, buses).ok_or(BoardError::NoVirtualInterface));
+            found.gic = Some(gic_v2(node, bus).ok_or(BoardError::NoVirtualInterface));
         }
         if found.gic.is_some()
             && let Some(intid) = interrupt(node, 0)
@@ -255,24 +198,24 @@ fn look(node: &FdtNode<'_>, buses: &Buses, found: &mut Found) {
             found.maintenance = intid;
         }
     }
-    if node.is_compatible("arm,armv8-timer")
+    if node.is_compatible(b"arm,armv8-timer")
         && let Some(intid) = interrupt(node, 3)
     {
         found.timer = intid;
     }
     if found.uart.is_none() {
-        found.uart = uart(node, buses);
+        found.uart = uart(node, bus);
     }
 }
 
-fn gic_v3(node: &FdtNode<'_>, buses: &Buses) -> Option<GicAddresses> {
-    let count = number(node, "#redistributor-regions").unwrap_or(1).clamp(1, 4);
+fn gic_v3(node: &Node<'_>, bus: &Bus<'_, '_>) -> Option<GicAddresses> {
+    let count = node.number(b"#redistributor-regions").unwrap_or(1).clamp(1, 4);
     let mut redistributors = [Range::default(); 4];
     for (n, place) in redistributors.iter_mut().enumerate().take(count as usize) {
-        *place = reg(node, buses, n + 1)?;
+        *place = reg(node, bus, n + 1)?;
     }
     Some(GicAddresses::V3 {
-        distributor: reg(node, buses, 0)?,
+        distributor: reg(node, bus, 0)?,
         redistributors,
     })
 }
@@ -287,63 +230,47 @@ fn adjacent(range: Range) -> Range {
     }
 }
 
-fn gic_v2(node: &FdtNode<'_>, buses: &Buses) -> Option<GicAddresses> {
+fn gic_v2(node: &Node<'_>, bus: &Bus<'_, '_>) -> Option<GicAddresses> {
     Some(GicAddresses::V2 {
-        distributor: reg(node, buses, 0)?,
-        interface: adjacent(reg(node, buses, 1)?),
-        hypervisor: reg(node, buses, 2)?,
-        guest: adjacent(reg(node, buses, 3)?),
+        distributor: reg(node, bus, 0)?,
+        interface: adjacent(reg(node, bus, 1)?),
+        hypervisor: reg(node, bus, 2)?,
+        guest: adjacent(reg(node, bus, 3)?),
     })
 }
 
-fn uart(node: &FdtNode<'_>, buses: &Buses) -> Option<(Range, UartKind, u32)> {
-    let kind = if node.is_compatible("arm,pl011") {
+fn uart(node: &Node<'_>, bus: &Bus<'_, '_>) -> Option<(Range, UartKind, u32)> {
+    let kind = if node.is_compatible(b"arm,pl011") {
         UartKind::Pl011
-    } else if ["cdns,uart-r1p12", "xlnx,zynqmp-uart", "xlnx,xuartps"]
-        .iter()
-        .any(|name| node.is_compatible(name))
+    } else if is_any(node, &[b"cdns,uart-r1p12", b"xlnx,zynqmp-uart", b"xlnx,xuartps"])
     {
         UartKind::Cadence
     } else {
         return None;
     };
-    Some((reg(node, buses, 0)?, kind, interrupt(node, 0)?))
+    Some((reg(node, bus, 0)?, kind, interrupt(node, 0)?))
 }
 
 /// The port that /chosen/stdout-path names, by path or by alias.
 fn console(fdt: &Fdt<'_>) -> Option<(Range, UartKind, u32)> {
-    let root = fdt.root();
-    let chosen = root.child("chosen")?;
-    let text = chosen.property("stdout-path")?;
-    let path = string(text.value())?.split(':').next()?;
-    if path.starts_with('/') {
-        return follow(&root, path);
-    }
-    let aliases = root.child("aliases")?;
-    let alias = aliases.property(path)?;
-    follow(&root, string(alias.value())?)
-}
-
-fn string(value: &[u8]) -> Option<&str> {
-    core::str::from_utf8(value.strip_suffix(b"\0")?).ok()
-}
-
-fn follow(root: &FdtNode<'_>, path: &str) -> Option<(Range, UartKind, u32)> {
-    let mut node = *root;
-    let mut buses = Buses::ROOT;
-    let mut depth = 0;
-    for name in path.split('/').filter(|name| !name.is_empty()) {
-        if depth > 0 {
-            buses = buses.enter(&node);
+    let top = Bus { node: fdt.root(), parent: None };
+    let named = |value| string(value)?.split(|&b| b == b':').next();
+    let path = named(top.node.child(b"chosen")?.property(b"stdout-path")?)?;
+    match path.strip_prefix(b"/") {
+        Some(path) => follow(&top, path),
+        None => {
+            let aliases = top.node.child(b"aliases")?;
+            follow(&top, string(aliases.property(path)?)?.strip_prefix(b"/")?)
         }
-        node = node.children().find(|child| {
-            let full = child.name();
-            full == name || (!name.contains('@') && child.name_without_address() == name)
-        })?;
-        depth += 1;
     }
-    uart(&node, &buses)
 }
 
-#[allow(unused_imports, reason = "the trait gives `to_int` to cells")]
-use ToCellInt as _;
+/// The port at a path below a node.
+fn follow(bus: &Bus<'_, '_>, path: &[u8]) -> Option<(Range, UartKind, u32)> {
+    let end = path.iter().position(|&b| b == b'/');
+    let node = bus.node.child(path.get(..end.unwrap_or(path.len()))?)?;
+    match end {
+        Some(end) => follow(&Bus { node, parent: Some(bus) }, path.get(end + 1..)?),
+        None => uart(&node, bus),
+    }
+}

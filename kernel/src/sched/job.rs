@@ -11,6 +11,7 @@ use crate::console;
 use crate::memory::guest;
 use crate::object::{Crash, Job, Partition, Run, State, Target, request};
 use crate::system;
+use crate::vmm::Keys;
 use chacha20::cipher::{KeyIvInit, StreamCipherCore};
 use core::sync::atomic::Ordering;
 use manifest::Load;
@@ -80,6 +81,7 @@ impl Core {
     fn reset(&mut self, partition: &'static Partition, step: u8) -> Job {
         let mut shared = partition.shared.lock();
         if step == 0 {
+            shared.keys = Keys::new();
             if let Some(uart) = &mut shared.uart {
                 uart.reset();
             }

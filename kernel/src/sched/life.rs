@@ -192,6 +192,15 @@ impl Core {
         self.stop(partition, if again { Target::Restart } else { Target::Off });
     }
 
+    /// Takes a few keys from the port, and more at the next choice if there are.
+    #[inline(never)]
+    pub fn take_keys(&mut self) {
+        console::interrupt(|key| self.command(key));
+        if console::has_input() {
+            self.reschedule();
+        }
+    }
+
     /// Does what a key on the console asks.
     pub fn command(&mut self, key: console::Key) {
         match key {

@@ -174,6 +174,12 @@ impl Core {
     pub fn choose(&mut self) -> Resume {
         loop {
             self.again = false;
+            if self.own.console.is_some() && console::has_input() {
+                self.take_keys();
+                if cpu::interrupt_pending() {
+                    exit::interrupt::take(self);
+                }
+            }
             let now = timer::now();
             let chosen = self.policy.pick(Time(now));
             self.set_alarm();

@@ -1,5 +1,9 @@
 //! Face one: the device models in the kernel. They are the portable crates; this connects them to a partition.
 
+mod keys;
+
+pub use keys::Keys;
+
 use crate::arch::timer;
 use crate::console::{self, Ring};
 use crate::object::{Model, Partition, Shared, State, request};
@@ -36,7 +40,9 @@ pub fn read(core: &mut Core, model: Model, offset: u64, size: u8, intid: u16) ->
         }
         Model::Pl011 => {
             let (value, kicked) = with_uart(core, intid, |shared| {
-                shared.uart.as_mut().map_or(0, |uart| uart.read(offset, size))
+                let value = shared.uart.as_mut().map_or(0, |uart| uart.read(offset, size));
+                feed(shared);
+                value
             });
             deliver(core, kicked);
             Some(value)
@@ -144,6 +150,18 @@ pub fn clock_alarm(core: &mut Core, slot: usize, now: u64) {
     core.deliver(partition, kicked);
 }
 
+/// Gives a UART the keys that it has room for.
+fn feed(shared: &mut Shared) {
+    let Some(uart) = &mut shared.uart else {
+        return;
+    };
+    while uart.rx_room() != 0
+        && let Some(byte) = shared.keys.pop()
+    {
+        uart.push_rx(byte);
+    }
+}
+
 /// A key for a partition.
 pub fn input(core: &mut Core, partition: &'static Partition, byte: u8) {
     let Some(device) = partition.devices.iter().find(|d| d.model == Model::Pl011) else {
@@ -154,9 +172,8 @@ pub fn input(core: &mut Core, partition: &'static Partition, byte: u8) {
         if partition.state() != State::Running {
             return;
         }
-        if let Some(uart) = &mut shared.uart {
-            uart.push_rx(byte);
-        }
+        shared.keys.push(byte);
+        feed(&mut shared);
         let line = shared.uart.as_ref().is_some_and(devices::Pl011::irq);
         set_line(&mut shared, device.intid, line)
     };

@@ -16,14 +16,22 @@ pub fn cases() -> Vec<Case> {
         for profile in PROFILES {
             let place = format!("{}, {}", board.name(), profile_name(profile));
             let run = move |context: &Context<'_>| phone(context, board, profile);
-            cases.push(case(format!("phone boots to a Linux shell that answers, and rt misses nothing, on {place}"), run));
+            cases.push(case(
+                format!(
+                    "phone boots to a Linux shell that answers, and rt misses nothing, on {place}"
+                ),
+                run,
+            ));
         }
     }
     for board in [Board::VirtGicv3, Board::VirtGicv2] {
         for profile in PROFILES {
             let place = format!("{}, {}", board.name(), profile_name(profile));
             let run = move |context: &Context<'_>| gateway(context, board, profile);
-            cases.push(case(format!("gateway boots with two CPUs for Linux and two more guests on {place}"), run));
+            cases.push(case(
+                format!("gateway boots with two CPUs for Linux and two more guests on {place}"),
+                run,
+            ));
         }
     }
     cases
@@ -38,7 +46,9 @@ fn phone(context: &Context<'_>, board: Board, profile: Profile) -> Result<(), Fa
     console.rt_seconds(1)?;
     let last = console.summaries().last().copied();
     let last = last.ok_or_else(|| Failure::new("rt never gave a summary"))?;
-    ensure(last.missed == 0, || format!("rt missed {} deadlines in {} s", last.missed, last.seconds))
+    ensure(last.missed == 0, || {
+        format!("rt missed {} deadlines in {} s", last.missed, last.seconds)
+    })
 }
 
 /// Four cores, each on a host thread of its own: the order of things differs from run to run.
@@ -48,7 +58,10 @@ fn gateway(context: &Context<'_>, board: Board, profile: Profile) -> Result<(), 
     config.icount = false;
     let mut console = context.boot(&config)?;
     console.shell()?;
-    console.command("echo $(grep -c ^processor /proc/cpuinfo) CPUs of $(nproc)", "2 CPUs of 2")?;
+    console.command(
+        "echo $(grep -c ^processor /proc/cpuinfo) CPUs of $(nproc)",
+        "2 CPUs of 2",
+    )?;
     for guest in ["rt", "logger"] {
         let summary = format!(r"^\[{guest}\] rt: [0-9]+ s, [1-9][0-9]* wake-ups");
         if console.count(&summary)? == 0 {

@@ -10,7 +10,10 @@ use tessera::program::Profile;
 pub fn cases() -> Vec<Case> {
     let with = |profile| {
         case(
-            format!("a rt that loops for ever is held by its budget and Linux reaches its shell, {}", profile_name(profile)),
+            format!(
+                "a rt that loops for ever is held by its budget and Linux reaches its shell, {}",
+                profile_name(profile)
+            ),
             move |context| looping(context, profile),
         )
     };
@@ -18,10 +21,15 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn looping(context: &Context<'_>, profile: Profile) -> Result<(), Failure> {
-    let edits = [("bootargs = \"period=1ms work=200us\"", "bootargs = \"mode=loop after=0\"")];
+    let edits = [(
+        "bootargs = \"period=1ms work=200us\"",
+        "bootargs = \"mode=loop after=0\"",
+    )];
     let product = context.variant("phone", "phone-loop", &edits, profile)?;
     let mut console = context.run(&product, Board::VirtGicv3)?;
     console.wait(r"^\[rt\] rt: looping for ever")?;
     console.shell()?;
-    console.command("echo still $((40 + 2))", "still 42").map(drop)
+    console
+        .command("echo still $((40 + 2))", "still 42")
+        .map(drop)
 }

@@ -14,19 +14,53 @@ const REFUSED: i32 = 3;
 /// A change to `phone` and words that the refusal must have.
 const REFUSALS: [(&str, &str, &str, &str); 6] = [
     ("unknown-key", "on_fault", "on_faults", "on_faults"),
-    ("no-such-core", "memory = \"512MiB\"\ncores = [0]", "memory = \"512MiB\"\ncores = [3]", "core"),
-    ("two-on-one-core", "memory = \"512MiB\"\ncores = [0]", "memory = \"512MiB\"\ncores = [0, 0]", "core"),
-    ("too-much-work", "budget = \"400us\"", "budget = \"1200us\"", "budget"),
-    ("missing-image", "\"debian:linux-cloud\"", "\"no/such/Image\"", "no/such/Image"),
-    ("not-an-image", "\"debian:linux-cloud\"", "\"not-an-image.toml\"", "not an image"),
+    (
+        "no-such-core",
+        "memory = \"512MiB\"\ncores = [0]",
+        "memory = \"512MiB\"\ncores = [3]",
+        "core",
+    ),
+    (
+        "two-on-one-core",
+        "memory = \"512MiB\"\ncores = [0]",
+        "memory = \"512MiB\"\ncores = [0, 0]",
+        "core",
+    ),
+    (
+        "too-much-work",
+        "budget = \"400us\"",
+        "budget = \"1200us\"",
+        "budget",
+    ),
+    (
+        "missing-image",
+        "\"debian:linux-cloud\"",
+        "\"no/such/Image\"",
+        "no/such/Image",
+    ),
+    (
+        "not-an-image",
+        "\"debian:linux-cloud\"",
+        "\"not-an-image.toml\"",
+        "not an image",
+    ),
 ];
 
 /// The cases.
 pub fn cases() -> Vec<Case> {
     vec![
-        case("check accepts every system that comes with the project", accepts),
-        case("check refuses bad descriptions with exit code 3, file, line and reason", refuses),
-        case("run --until ends with 0 when a line matches and with 5 when time is over", until),
+        case(
+            "check accepts every system that comes with the project",
+            accepts,
+        ),
+        case(
+            "check refuses bad descriptions with exit code 3, file, line and reason",
+            refuses,
+        ),
+        case(
+            "run --until ends with 0 when a line matches and with 5 when time is over",
+            until,
+        ),
     ]
 }
 
@@ -51,7 +85,11 @@ fn tessera<S: AsRef<OsStr>>(context: &Context<'_>, arguments: &[S]) -> Result<Ou
 
 fn systems(root: &Path) -> Result<Vec<std::path::PathBuf>, Failure> {
     let entries = std::fs::read_dir(root.join("systems"))?;
-    let mut found: Vec<_> = entries.flatten().map(|e| e.path()).filter(|p| p.extension() == Some(OsStr::new("toml"))).collect();
+    let mut found: Vec<_> = entries
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.extension() == Some(OsStr::new("toml")))
+        .collect();
     found.sort();
     Ok(found)
 }
@@ -61,33 +99,62 @@ fn accepts(context: &Context<'_>) -> Result<(), Failure> {
     ensure(found.len() >= 4, || format!("only {} systems", found.len()))?;
     for path in found {
         let output = tessera(context, &[OsStr::new("check"), path.as_os_str()])?;
-        ensure(output.status.success(), || format!("{}: {}", path.display(), output.status))?;
+        ensure(output.status.success(), || {
+            format!("{}: {}", path.display(), output.status)
+        })?;
     }
     Ok(())
 }
 
 fn refuses(context: &Context<'_>) -> Result<(), Failure> {
-    let phone = std::fs::read_to_string(context.shared().project.root().join("systems/phone.toml"))?;
+    let phone =
+        std::fs::read_to_string(context.shared().project.root().join("systems/phone.toml"))?;
     let folder = context.shared().folder.join("refused");
-    project::write(&folder.join("not-an-image.toml"), b"name = \"this is text\"\n")?;
+    project::write(
+        &folder.join("not-an-image.toml"),
+        b"name = \"this is text\"\n",
+    )?;
     for (name, from, to, word) in REFUSALS {
         let text = phone.replacen(from, to, 1);
-        ensure(text != phone, || format!("{name}: `{from}` is not in phone.toml"))?;
+        ensure(text != phone, || {
+            format!("{name}: `{from}` is not in phone.toml")
+        })?;
         let path = folder.join(format!("{name}.toml"));
         project::write(&path, text.as_bytes())?;
         let output = tessera(context, &[OsStr::new("check"), path.as_os_str()])?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure(output.status.code() == Some(REFUSED), || format!("{name}: {}: {said}", output.status))?;
+        ensure(output.status.code() == Some(REFUSED), || {
+            format!("{name}: {}: {said}", output.status)
+        })?;
         for needed in [format!("{name}.toml:"), word.to_string()] {
-            ensure(said.contains(&needed), || format!("{name}: `{needed}` is not in: {said}"))?;
+            ensure(said.contains(&needed), || {
+                format!("{name}: `{needed}` is not in: {said}")
+            })?;
         }
     }
     Ok(())
 }
 
 fn until(context: &Context<'_>) -> Result<(), Failure> {
-    let output = tessera(context, &["run", "--icount", "--timeout", "120", "--until", "rt: start, period"])?;
-    ensure(output.status.success(), || format!("a line that comes: {}", output.status))?;
-    let output = tessera(context, &["run", "--timeout", "2", "--until", "this never comes"])?;
-    ensure(output.status.code() == Some(5), || format!("a line that never comes: {}", output.status))
+    let output = tessera(
+        context,
+        &[
+            "run",
+            "--icount",
+            "--timeout",
+            "120",
+            "--until",
+            "rt: start, period",
+        ],
+    )?;
+    ensure(output.status.success(), || {
+        format!("a line that comes: {}", output.status)
+    })?;
+    let output = tessera(
+        context,
+        &["run", "--timeout", "2", "--until", "this never comes"],
+    )?;
+    ensure(output.status.code() == Some(5), || {
+        format!("a line that never comes: {}", output.status)
+    })
 }

@@ -3,9 +3,9 @@
 //!
 //! One instruction takes one virtual nanosecond here, so that nanoseconds are instructions.
 
-use crate::case::{Case, Failure, case, ensure};
-use crate::context::Context;
+use crate::case::{Case, Failure, case, ensure, long_case};
 use crate::console::Console;
+use crate::context::Context;
 use crate::meter::Meter;
 use crate::products::profile_name;
 use tessera::board::Board;
@@ -18,8 +18,16 @@ const MASKED: u64 = 1500;
 
 /// What Linux does meanwhile: name, words for its command line, how its work is known.
 const LOADS: [(&str, &str, &str); 2] = [
-    ("hackbench, dd and gzip in Linux", "tessera.run=load-cpu", "tessera-load: running"),
-    ("Linux flooding its console", "tessera.run=flood", "tessera-flood: running"),
+    (
+        "hackbench, dd and gzip in Linux",
+        "tessera.run=load-cpu",
+        "tessera-load: running",
+    ),
+    (
+        "Linux flooding its console",
+        "tessera.run=flood",
+        "tessera-flood: running",
+    ),
 ];
 
 /// The cases.
@@ -28,10 +36,19 @@ pub fn cases() -> Vec<Case> {
     for board in [Board::VirtGicv3, Board::VirtGicv2] {
         for (name, words, sign) in LOADS {
             cases.push(case(
-                format!("under {name}, rt is less than {LATENESS} instructions late, on {}", board.name()),
+                format!(
+                    "under {name}, rt is less than {LATENESS} instructions late, on {}",
+                    board.name()
+                ),
                 move |context| late(context, board, words, sign),
             ));
         }
+    }
+    for (name, words, sign) in LOADS {
+        cases.push(long_case(
+            format!("under {name}, rt is less than {LATENESS} instructions late, on zcu102"),
+            move |context| late(context, Board::Zcu102, words, sign),
+        ));
     }
     for (name, words, sign) in LOADS {
         cases.push(case(
@@ -39,11 +56,17 @@ pub fn cases() -> Vec<Case> {
             move |context| masked(context, words, sign),
         ));
         let profile = Profile::Debug;
-        cases.push(case(format!("under {name}, rt misses no deadline, {}", profile_name(profile)), move |context| {
-            let mut console = loaded(context, Board::VirtGicv3, profile, words, sign)?;
-            console.rt_seconds(context.short_or_long(2, 60))?;
-            no_miss(&console)
-        }));
+        cases.push(case(
+            format!(
+                "under {name}, rt misses no deadline, {}",
+                profile_name(profile)
+            ),
+            move |context| {
+                let mut console = loaded(context, Board::VirtGicv3, profile, words, sign)?;
+                console.rt_seconds(context.short_or_long(2, 60))?;
+                no_miss(&console)
+            },
+        ));
     }
     cases
 }
@@ -70,7 +93,10 @@ fn variant(
 ) -> Result<std::sync::Arc<tessera::product::Product>, Failure> {
     let name = format!("phone-{}", words.trim_start_matches("tessera.run="));
     let bootargs = format!("console=ttyAMA0 panic=-1 {words}");
-    let edits = [("\"busybox\"", "\"rt-tests\""), ("console=ttyAMA0 panic=-1", bootargs.as_str())];
+    let edits = [
+        ("\"busybox\"", "\"rt-tests\""),
+        ("console=ttyAMA0 panic=-1", bootargs.as_str()),
+    ];
     context.variant("phone", &name, &edits, profile)
 }
 
@@ -83,25 +109,43 @@ fn late(context: &Context<'_>, board: Board, words: &str, sign: &str) -> Result<
 /// `rt` has missed nothing and its greatest lateness is below the bound, in all its lives.
 pub fn bounded(context: &Context<'_>, console: &Console<'_>) -> Result<(), Failure> {
     let all = console.summaries();
-    let last = all.last().ok_or_else(|| Failure::new("rt never gave a summary"))?;
+    let last = all
+        .last()
+        .ok_or_else(|| Failure::new("rt never gave a summary"))?;
     let max = all.iter().map(|s| s.max).max().unwrap_or(0);
-    let wake_ups: u64 = all.iter().zip(all.iter().skip(1).map(Some).chain([None])).fold(0, |sum, (s, next)| {
-        // The last summary of each life has that life's number.
-        sum + if next.is_some_and(|n| n.seconds > s.seconds) { 0 } else { s.wake_ups }
-    });
+    let wake_ups: u64 = all
+        .iter()
+        .zip(all.iter().skip(1).map(Some).chain([None]))
+        .fold(0, |sum, (s, next)| {
+            // The last summary of each life has that life's number.
+            sum + if next.is_some_and(|n| n.seconds > s.seconds) {
+                0
+            } else {
+                s.wake_ups
+            }
+        });
     context.note(format!(
         "rt, {wake_ups} wake-ups: lateness median {}, 99 % {}, max {max} instructions",
         last.median, last.p99
     ));
     no_miss(console)?;
-    ensure(max < LATENESS, || format!("rt was {max} instructions late, allowed are less than {LATENESS}"))
+    ensure(max < LATENESS, || {
+        format!("rt was {max} instructions late, allowed are less than {LATENESS}")
+    })
 }
 
 /// `rt` has missed nothing in all its lives.
 pub fn no_miss(console: &Console<'_>) -> Result<(), Failure> {
-    ensure(!console.summaries().is_empty(), || "rt never gave a summary".into())?;
+    ensure(!console.summaries().is_empty(), || {
+        "rt never gave a summary".into()
+    })?;
     let missed = console.summaries().iter().find(|s| s.missed != 0);
-    missed.map_or(Ok(()), |s| Err(Failure::new(format!("rt missed {} deadlines in {} s", s.missed, s.seconds))))
+    missed.map_or(Ok(()), |s| {
+        Err(Failure::new(format!(
+            "rt missed {} deadlines in {} s",
+            s.missed, s.seconds
+        )))
+    })
 }
 
 fn masked(context: &Context<'_>, words: &str, sign: &str) -> Result<(), Failure> {
@@ -113,8 +157,14 @@ fn masked(context: &Context<'_>, words: &str, sign: &str) -> Result<(), Failure>
     console.rt_seconds(context.short_or_long(3, 60))?;
     console.end();
     let longest = meter.report()?.longest_masked()?;
-    context.note(format!("longest: {} instructions, {}", longest.instructions, longest.path));
+    context.note(format!(
+        "longest: {} instructions, {}",
+        longest.instructions, longest.path
+    ));
     ensure(longest.instructions < MASKED, || {
-        format!("interrupts were masked for {} instructions, allowed are less than {MASKED}", longest.instructions)
+        format!(
+            "interrupts were masked for {} instructions, allowed are less than {MASKED}",
+            longest.instructions
+        )
     })
 }

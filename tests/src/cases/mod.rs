@@ -2,6 +2,7 @@
 
 mod boot;
 mod budget;
+mod bundle;
 mod counts;
 mod fault;
 mod guests;
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Case> {
         repeat::cases(),
         host::cases(),
         refuse::cases(),
+        bundle::cases(),
     ]
     .into_iter()
     .flatten()

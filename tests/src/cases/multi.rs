@@ -13,9 +13,17 @@ use tessera::program::Profile;
 /// The cases.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (board, profile) in [(Board::VirtGicv3, Profile::Release), (Board::VirtGicv2, Profile::Release), (Board::VirtGicv3, Profile::Debug)] {
+    for (board, profile) in [
+        (Board::VirtGicv3, Profile::Release),
+        (Board::VirtGicv2, Profile::Release),
+        (Board::VirtGicv3, Profile::Debug),
+    ] {
         cases.push(case(
-            format!("Linux with two vCPUs restarts at random moments beside others on {}, {}", board.name(), profile_name(profile)),
+            format!(
+                "Linux with two vCPUs restarts at random moments beside others on {}, {}",
+                board.name(),
+                profile_name(profile)
+            ),
             move |context| restarts(context, board, profile),
         ));
     }
@@ -24,7 +32,11 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// Each core on a host thread of its own, as on a board.
-fn gateway<'a>(context: &'a Context<'a>, board: Board, profile: Profile) -> Result<Console<'a>, Failure> {
+fn gateway<'a>(
+    context: &'a Context<'a>,
+    board: Board,
+    profile: Profile,
+) -> Result<Console<'a>, Failure> {
     let product = context.system("gateway", profile)?;
     let mut config = context.machine(&product, board)?;
     config.icount = false;
@@ -38,7 +50,8 @@ fn restarts(context: &Context<'_>, board: Board, profile: Profile) -> Result<(),
     let linux = "2";
     let times = context.short_or_long(6, 100);
     for _ in 0..times {
-        let booted = console.skip_lines("linux", random.below(BOOT_LINES), "tessera-shell-ready")?;
+        let booted =
+            console.skip_lines("linux", random.below(BOOT_LINES), "tessera-shell-ready")?;
         if booted {
             console.linger(Duration::from_millis(random.below(500)))?;
         }
@@ -54,7 +67,10 @@ fn restarts(context: &Context<'_>, board: Board, profile: Profile) -> Result<(),
         console.wait(&format!(r"^\[{guest}\] rt: [0-9]+ s, "))?;
     }
     console.menu("s")?;
-    console.wait(&format!(r"^\[tessera\] 2 linux: running, starts {}, faults 0", times + 1))?;
+    console.wait(&format!(
+        r"^\[tessera\] 2 linux: running, starts {}, faults 0",
+        times + 1
+    ))?;
     console.menu("x2")?;
     console.wait(r"^\[tessera\] linux: off")?;
     console.menu("r1")?;
@@ -68,8 +84,19 @@ fn hotplug(context: &Context<'_>) -> Result<(), Failure> {
     let mut console = gateway(context, Board::VirtGicv3, Profile::Release)?;
     console.shell()?;
     for _ in 0..context.short_or_long(5, 100) {
-        console.command("echo 0 > /sys/devices/system/cpu/cpu1/online; echo now $(nproc)", "now 1")?;
-        console.command("echo 1 > /sys/devices/system/cpu/cpu1/online; echo now $(nproc)", "now 2")?;
+        console.command(
+            "echo 0 > /sys/devices/system/cpu/cpu1/online; echo now $(nproc)",
+            "now 1",
+        )?;
+        console.command(
+            "echo 1 > /sys/devices/system/cpu/cpu1/online; echo now $(nproc)",
+            "now 2",
+        )?;
     }
-    console.command("taskset -c 1 echo on the second $((1 + 1))", "on the second 2").map(drop)
+    console
+        .command(
+            "taskset -c 1 echo on the second $((1 + 1))",
+            "on the second 2",
+        )
+        .map(drop)
 }

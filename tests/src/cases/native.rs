@@ -33,9 +33,18 @@ const LINUX: (u64, u64) = (0x5000_0000, 0x7000_0000);
 /// The cases.
 pub fn cases() -> Vec<Case> {
     vec![
-        case("Linux alone reaches its shell in at most 1.02 times its native instructions, on virt-gicv3", |c| alone(c, Board::VirtGicv3)),
-        case("Linux alone reaches its shell in at most 1.02 times its native instructions, on virt-gicv2", |c| alone(c, Board::VirtGicv2)),
-        case("Linux beside rt reaches its shell in at most 1.02 times its native instructions", beside),
+        case(
+            "Linux alone reaches its shell in at most 1.02 times its native instructions, on virt-gicv3",
+            |c| alone(c, Board::VirtGicv3),
+        ),
+        case(
+            "Linux alone reaches its shell in at most 1.02 times its native instructions, on virt-gicv2",
+            |c| alone(c, Board::VirtGicv2),
+        ),
+        case(
+            "Linux beside rt reaches its shell in at most 1.02 times its native instructions",
+            beside,
+        ),
     ]
 }
 
@@ -58,9 +67,12 @@ fn beside(context: &Context<'_>) -> Result<(), Failure> {
     );
     let edits = [
         ("memory = \"512MiB\"\n", ""),
-        ("bootargs = \"console=ttyAMA0 panic=-1\"\non_fault = \"restart\"\n", &format!(
-            "bootargs = \"console=ttyAMA0 panic=-1 tessera.run=poweroff tessera.arg=-f\"\n{region}"
-        )),
+        (
+            "bootargs = \"console=ttyAMA0 panic=-1\"\non_fault = \"restart\"\n",
+            &format!(
+                "bootargs = \"console=ttyAMA0 panic=-1 tessera.run=poweroff tessera.arg=-f\"\n{region}"
+            ),
+        ),
     ];
     let product = context.variant("phone", "phone-placed", &edits, Profile::Release)?;
     let native = native(context, &product, Board::VirtGicv3)?;
@@ -71,15 +83,25 @@ fn beside(context: &Context<'_>) -> Result<(), Failure> {
     console.wait(r"^\[linux\] .*tessera-shell-ready")?;
     console.wait(r"^\[tessera\] linux: off")?;
     console.end();
-    compare(context, meter.report()?.others_between(LINUX.0, LINUX.1)?, native)
+    compare(
+        context,
+        meter.report()?.others_between(LINUX.0, LINUX.1)?,
+        native,
+    )
 }
 
 /// Runs a system's Linux on the bare machine; returns its instructions.
 fn native(context: &Context<'_>, product: &Product, board: Board) -> Result<u64, Failure> {
-    let guest = product.system.guest("linux").ok_or_else(|| Failure::new("the system has no Linux"))?;
+    let guest = product
+        .system
+        .guest("linux")
+        .ok_or_else(|| Failure::new("the system has no Linux"))?;
     let gic = board.gic();
     let file = |kind: LoadKind, extension: &str| {
-        let load = guest.loads.iter().find(|l| l.kind == kind && (l.gic == Gic::Any || l.gic == gic));
+        let load = guest
+            .loads
+            .iter()
+            .find(|l| l.kind == kind && (l.gic == Gic::Any || l.gic == gic));
         let load = load.ok_or_else(|| Failure::new(format!("Linux has no {extension}")))?;
         let path = context.file(extension);
         project::write(&path, &load.bytes)?;
@@ -88,7 +110,9 @@ fn native(context: &Context<'_>, product: &Product, board: Board) -> Result<u64,
     let image = file(LoadKind::Image, "image")?;
     let initrd = file(LoadKind::Initrd, "initrd")?;
     let tree = file(LoadKind::DeviceTree, "dtb")?;
-    let mut config = context.machine(product, board)?.native(image, Some(initrd), Some(tree), "");
+    let mut config = context
+        .machine(product, board)?
+        .native(image, Some(initrd), Some(tree), "");
     config.memory_mib = 512;
     let meter = Meter::native(context, &mut config)?;
     let mut console = context.boot(&config)?;
@@ -99,10 +123,17 @@ fn native(context: &Context<'_>, product: &Product, board: Board) -> Result<u64,
 }
 
 fn compare(context: &Context<'_>, with: u64, without: u64) -> Result<(), Failure> {
-    ensure(without > 100_000_000, || format!("the native run counted only {without} instructions"))?;
+    ensure(without > 100_000_000, || {
+        format!("the native run counted only {without} instructions")
+    })?;
     let ratio = with as f64 / without as f64;
-    context.note(format!("{with} instructions of Linux's own, {without} natively: {ratio:.4} times"));
+    context.note(format!(
+        "{with} instructions of Linux's own, {without} natively: {ratio:.4} times"
+    ));
     ensure(with * 1000 <= without * PER_THOUSAND, || {
-        format!("{ratio:.4} times native, allowed are {:.3}", PER_THOUSAND as f64 / 1000.0)
+        format!(
+            "{ratio:.4} times native, allowed are {:.3}",
+            PER_THOUSAND as f64 / 1000.0
+        )
     })
 }

@@ -10,12 +10,21 @@ use tessera::program::Profile;
 /// The cases.
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![
-        case("two runs of phone give the same transcript, on virt-gicv3", |c| same(c, Board::VirtGicv3)),
-        case("two runs of phone give the same transcript, on virt-gicv2", |c| same(c, Board::VirtGicv2)),
+        case(
+            "two runs of phone give the same transcript, on virt-gicv3",
+            |c| same(c, Board::VirtGicv3),
+        ),
+        case(
+            "two runs of phone give the same transcript, on virt-gicv2",
+            |c| same(c, Board::VirtGicv2),
+        ),
     ];
     for profile in PROFILES {
         cases.push(case(
-            format!("the single-file image boots phone by itself, {}", profile_name(profile)),
+            format!(
+                "the single-file image boots phone by itself, {}",
+                profile_name(profile)
+            ),
             move |context| single(context, profile),
         ));
     }
@@ -29,15 +38,25 @@ fn same(context: &Context<'_>, board: Board) -> Result<(), Failure> {
     let differs = first.iter().zip(&second).position(|(a, b)| a != b);
     if let Some(at) = differs {
         let show = |lines: &[String]| lines.get(at).cloned().unwrap_or_default();
-        return Err(Failure::new(format!("line {at} is `{}`, then `{}`", show(&first), show(&second))));
+        return Err(Failure::new(format!(
+            "line {at} is `{}`, then `{}`",
+            show(&first),
+            show(&second)
+        )));
     }
-    ensure(first.len() == second.len(), || format!("{} lines, then {}", first.len(), second.len()))?;
+    ensure(first.len() == second.len(), || {
+        format!("{} lines, then {}", first.len(), second.len())
+    })?;
     context.note(format!("{} lines", first.len()));
     Ok(())
 }
 
 /// What comes until Linux's shell.
-fn transcript(context: &Context<'_>, product: &Product, board: Board) -> Result<Vec<String>, Failure> {
+fn transcript(
+    context: &Context<'_>,
+    product: &Product,
+    board: Board,
+) -> Result<Vec<String>, Failure> {
     let mut console = context.run(product, board)?;
     console.wait(r"^\[linux\] tessera-shell-ready on .*\)")?;
     Ok(console.lines().to_vec())
@@ -45,11 +64,16 @@ fn transcript(context: &Context<'_>, product: &Product, board: Board) -> Result<
 
 fn single(context: &Context<'_>, profile: Profile) -> Result<(), Failure> {
     let product = context.system("phone", profile)?;
-    let path = context.shared().products.single("phone", profile, &context.file("build"))?;
+    let path = context
+        .shared()
+        .products
+        .single("phone", profile, &context.file("build"))?;
     let mut config = context.machine(&product, Board::VirtGicv3)?;
     config.kernel = path;
     config.initrd = None;
     let mut console = context.boot(&config)?;
     console.shell()?;
-    console.command("echo answer $((6 * 7))", "answer 42").map(drop)
+    console
+        .command("echo answer $((6 * 7))", "answer 42")
+        .map(drop)
 }

@@ -6,8 +6,10 @@ use crate::console::Console;
 use crate::context::Context;
 use crate::products::profile_name;
 use crate::random::Random;
+use std::sync::Arc;
 use std::time::Duration;
 use tessera::board::Board;
+use tessera::product::Product;
 use tessera::program::Profile;
 
 /// Lines that Linux prints from its start to its shell, about.
@@ -16,18 +18,45 @@ pub const BOOT_LINES: u64 = 190;
 /// The cases.
 pub fn cases() -> Vec<Case> {
     vec![
-        case("Linux restarted at random moments of its boot reaches its shell, and rt is never late", in_boot),
-        case("Linux restarted at random moments of its work reaches its shell, and rt is never late", at_work),
-        case("rt restarted at random moments comes up each time, and Linux goes on", rt_again),
+        case(
+            "Linux restarted at random moments of its boot reaches its shell, and rt is never late",
+            in_boot,
+        ),
+        case(
+            "Linux restarted at random moments of its work reaches its shell, and rt is never late",
+            at_work,
+        ),
+        case(
+            "rt restarted at random moments comes up each time, and Linux goes on",
+            rt_again,
+        ),
         case("reboot in Linux restarts Linux only", reboot),
-        case("poweroff in Linux stops Linux only, and the menu starts it again", power_off),
-        case(format!("Linux restarted in the {} build reaches its shell", profile_name(Profile::Debug)), debug),
+        case(
+            "poweroff in Linux stops Linux only, and the menu starts it again",
+            power_off,
+        ),
+        case(
+            format!(
+                "Linux restarted in the {} build reaches its shell",
+                profile_name(Profile::Debug)
+            ),
+            debug,
+        ),
     ]
 }
 
 fn phone<'a>(context: &'a Context<'a>, board: Board) -> Result<Console<'a>, Failure> {
     let product = context.system("phone", Profile::Release)?;
     context.run(&product, board)
+}
+
+/// `phone` whose Linux works as soon as it is up.
+pub fn busy(context: &Context<'_>) -> Result<Arc<Product>, Failure> {
+    let edits = [(
+        "console=ttyAMA0 panic=-1",
+        "console=ttyAMA0 panic=-1 tessera.run=load-cpu",
+    )];
+    context.variant("phone", "phone-busy", &edits, Profile::Release)
 }
 
 /// Half of all restarts: each interrupts a boot, and the next boot is let through.
@@ -52,9 +81,7 @@ fn in_boot(context: &Context<'_>) -> Result<(), Failure> {
 /// The other half: Linux has its shell and works.
 fn at_work(context: &Context<'_>) -> Result<(), Failure> {
     let mut random = Random::new(2);
-    let edits = [("console=ttyAMA0 panic=-1", "console=ttyAMA0 panic=-1 tessera.run=load-cpu")];
-    let product = context.variant("phone", "phone-busy", &edits, Profile::Release)?;
-    let mut console = context.run(&product, Board::VirtGicv2)?;
+    let mut console = context.run(&*busy(context)?, Board::VirtGicv2)?;
     for _ in 0..context.short_or_long(10, 100) {
         console.wait(r"^\[linux\] .*tessera-load: running")?;
         console.linger(Duration::from_millis(random.below(1500)))?;
@@ -80,13 +107,18 @@ fn rt_again(context: &Context<'_>) -> Result<(), Failure> {
         console.linger(Duration::from_millis(random.below(300)))?;
         console.menu("r1")?;
         console.wait(r"^\[rt\] rt: start, ")?;
-        console.command(&format!("echo answer $(({i} + 1000))"), &format!("answer {}", i + 1000))?;
+        console.command(
+            &format!("echo answer $(({i} + 1000))"),
+            &format!("answer {}", i + 1000),
+        )?;
     }
     console.rt_seconds(2)?;
     let boots = console.count("Booting Linux")?;
     ensure(boots == 1, || format!("Linux started {boots} times"))?;
     let lives = console.count(r"^\[rt\] rt: start, ")?;
-    ensure(lives as u64 == times + 1, || format!("rt started {lives} times, not {}", times + 1))?;
+    ensure(lives as u64 == times + 1, || {
+        format!("rt started {lives} times, not {}", times + 1)
+    })?;
     bounded(context, &console)
 }
 

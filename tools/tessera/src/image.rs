@@ -261,3 +261,101 @@ pub struct Flat {
     /// The memory that it uses, zeroed data included.
     pub memory_len: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An ELF file for `machine` with segments of (physical address, bytes, size in memory).
+    fn elf(machine: u16, segments: &[(u64, &[u8], u64)]) -> Vec<u8> {
+        let mut file = vec![0; 64 + 56 * segments.len()];
+        file[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1, 1]);
+        file[16..18].copy_from_slice(&2u16.to_le_bytes());
+        file[18..20].copy_from_slice(&machine.to_le_bytes());
+        file[20] = 1;
+        file[24..32].copy_from_slice(&0x4008_0000u64.to_le_bytes());
+        file[32..40].copy_from_slice(&64u64.to_le_bytes());
+        file[52..54].copy_from_slice(&64u16.to_le_bytes());
+        file[54..56].copy_from_slice(&56u16.to_le_bytes());
+        file[56] = u8::try_from(segments.len()).unwrap();
+        for (i, (address, bytes, memory)) in segments.iter().enumerate() {
+            let offset = file.len() as u64;
+            file.extend_from_slice(bytes);
+            let header = &mut file[64 + 56 * i..][..56];
+            header[0] = 1;
+            let fields = [
+                offset,
+                0xffff_0000,
+                *address,
+                bytes.len() as u64,
+                *memory,
+                8,
+            ];
+            for (field, value) in fields.into_iter().enumerate() {
+                header[8 + 8 * field..16 + 8 * field].copy_from_slice(&value.to_le_bytes());
+            }
+        }
+        file
+    }
+
+    #[test]
+    fn an_elf_file_is_loaded_at_its_physical_addresses() {
+        let file = elf(
+            183,
+            &[(0x4008_1000, b"data", 16), (0x4008_0000, b"code", 4)],
+        );
+        let Image::Elf { entry, segments } = Image::read(file, false).unwrap() else {
+            panic!()
+        };
+        assert_eq!(entry, 0x4008_0000);
+        let places: Vec<_> = segments.iter().map(|s| (s.address, s.memory_len)).collect();
+        assert_eq!(places, [(0x4008_0000, 4), (0x4008_1000, 16)]);
+    }
+
+    #[test]
+    fn a_flat_image_has_gaps_as_zeros_and_knows_its_memory() {
+        let flat = flatten(&elf(183, &[(0x1000, b"code", 4), (0x1008, b"data", 64)])).unwrap();
+        assert_eq!(flat.bytes, b"code\0\0\0\0data");
+        assert_eq!((flat.base, flat.memory_len), (0x1000, 72));
+    }
+
+    #[test]
+    fn an_elf_file_for_another_machine_is_named() {
+        let error = Image::read(elf(62, &[(0, b"x", 1)]), false).unwrap_err();
+        assert!(matches!(error, Error::Machine(_)), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_elf_file_is_an_error_and_never_a_panic() {
+        let whole = elf(183, &[(0x1000, b"code", 4), (0x2000, b"data", 8)]);
+        for at in 0..whole.len() {
+            for value in [0, 0x7f, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] = value;
+                let _ = Image::read(bytes.clone(), false);
+                let _ = flatten(&bytes);
+            }
+            let _ = Image::read(whole[..at].to_vec(), false);
+        }
+        assert!(flatten(&whole[..64]).is_err());
+    }
+
+    #[test]
+    fn an_old_linux_image_without_a_size_gets_the_usual_offset() {
+        let mut bytes = vec![0; 128];
+        bytes[56..60].copy_from_slice(b"ARM\x64");
+        let Image::Linux {
+            text_offset, size, ..
+        } = Image::read(bytes, false).unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!((text_offset, size), (0x8_0000, 128));
+    }
+
+    #[test]
+    fn whatever_has_an_address_is_a_flat_binary() {
+        let script = b"#!/bin/sh".to_vec();
+        assert!(matches!(Image::read(script, true), Ok(Image::Flat { .. })));
+    }
+}

@@ -8,22 +8,25 @@ const GUESTS: u64 = 1 | 1 << 12 | 1 << 13 | 1 << 15;
 /// Opens the OS lock, which would keep software step from working, and disables every breakpoint and watchpoint, whose state
 /// out of reset is unknown: no guest can reach them.
 pub fn start() {
+    // Jumps into a list of sixteen, to the last that exists: N of them are there if the field says N - 1.
     macro_rules! disable {
-        ($count:expr; $($n:literal $register:literal)*) => {
-            $(if $n <= $count {
-                // SAFETY: the register exists; zero disables it.
-                unsafe { core::arch::asm!(concat!("msr ", $register, ", xzr"), options(nostack, preserves_flags)) }
-            })*
+        ($last:expr, $($register:literal)*) => {
+            // SAFETY: the registers exist; zero disables each.
+            unsafe {
+                core::arch::asm!(
+                    "adr {at}, 2f - 4", "sub {at}, {at}, {last}, lsl #2", "br {at}",
+                    $(concat!("msr ", $register, "_el1, xzr"),)*
+                    "2:",
+                    at = out(reg) _, last = in(reg) $last, options(nostack, preserves_flags)
+                )
+            }
         };
     }
     let features = mrs!("id_aa64dfr0_el1");
-    let (breakpoints, watchpoints) = (features >> 12 & 15, features >> 20 & 15);
-    disable!(breakpoints; 0 "dbgbcr0_el1" 1 "dbgbcr1_el1" 2 "dbgbcr2_el1" 3 "dbgbcr3_el1" 4 "dbgbcr4_el1" 5 "dbgbcr5_el1"
-        6 "dbgbcr6_el1" 7 "dbgbcr7_el1" 8 "dbgbcr8_el1" 9 "dbgbcr9_el1" 10 "dbgbcr10_el1" 11 "dbgbcr11_el1"
-        12 "dbgbcr12_el1" 13 "dbgbcr13_el1" 14 "dbgbcr14_el1" 15 "dbgbcr15_el1");
-    disable!(watchpoints; 0 "dbgwcr0_el1" 1 "dbgwcr1_el1" 2 "dbgwcr2_el1" 3 "dbgwcr3_el1" 4 "dbgwcr4_el1" 5 "dbgwcr5_el1"
-        6 "dbgwcr6_el1" 7 "dbgwcr7_el1" 8 "dbgwcr8_el1" 9 "dbgwcr9_el1" 10 "dbgwcr10_el1" 11 "dbgwcr11_el1"
-        12 "dbgwcr12_el1" 13 "dbgwcr13_el1" 14 "dbgwcr14_el1" 15 "dbgwcr15_el1");
+    disable!(features >> 12 & 15, "dbgbcr15" "dbgbcr14" "dbgbcr13" "dbgbcr12" "dbgbcr11" "dbgbcr10" "dbgbcr9" "dbgbcr8"
+        "dbgbcr7" "dbgbcr6" "dbgbcr5" "dbgbcr4" "dbgbcr3" "dbgbcr2" "dbgbcr1" "dbgbcr0");
+    disable!(features >> 20 & 15, "dbgwcr15" "dbgwcr14" "dbgwcr13" "dbgwcr12" "dbgwcr11" "dbgwcr10" "dbgwcr9" "dbgwcr8"
+        "dbgwcr7" "dbgwcr6" "dbgwcr5" "dbgwcr4" "dbgwcr3" "dbgwcr2" "dbgwcr1" "dbgwcr0");
     // SAFETY: opens the locks; with no breakpoint enabled only software step follows from it.
     unsafe {
         msr!("oslar_el1", 0u64);

@@ -131,6 +131,17 @@ impl Translation<A> for Frames<'_> {
     }
 }
 
+/// Why they cannot be made, in words, and at which address.
+#[must_use]
+pub fn reason(error: &MapError) -> (&'static str, usize) {
+    match error {
+        MapError::AddressRange(at) | MapError::InvalidVirtualAddress(at) => ("no table maps the address", at.0),
+        MapError::RegionBackwards(region) => ("the range ends before its start", region.start().0),
+        MapError::BreakBeforeMakeViolation(region) => ("something is mapped in the range", region.start().0),
+        MapError::PteUpdateFault(_) | MapError::InvalidFlags(_) => ("a descriptor is not possible", 0),
+    }
+}
+
 /// The final tables while they are being made.
 pub struct Map<'a> {
     root: RootTable<El2, Frames<'a>>,

@@ -1,19 +1,30 @@
 //! Calls to the firmware: PSCI and SMCCC, by SMC or, where there is no EL3, as the device tree says.
 
-use smccc::{Smc, psci};
+use smccc::psci;
 
 /// Starts a core at a physical address with an argument in x0.
 ///
 /// # Errors
 ///
-/// What the firmware answers.
-pub fn cpu_on(affinity: u64, entry: u64, argument: u64) -> Result<(), psci::error::Error> {
-    psci::cpu_on::<Smc>(affinity, entry, argument)
+/// What the firmware answers, in words (PSCI, DEN0022, section 5.2.2).
+pub fn cpu_on(affinity: u64, entry: u64, argument: u64) -> Result<(), &'static str> {
+    let [answer, ..] = smccc::smc64(psci::PSCI_CPU_ON_64, [affinity, entry, argument, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    Err(match answer as i32 {
+        0 => return Ok(()),
+        -1 => "NOT_SUPPORTED",
+        -2 => "INVALID_PARAMETERS",
+        -3 => "DENIED",
+        -4 => "ALREADY_ON",
+        -5 => "ON_PENDING",
+        -6 => "INTERNAL_FAILURE",
+        -9 => "INVALID_ADDRESS",
+        _ => "an error that PSCI does not know",
+    })
 }
 
 /// Turns the machine off. Returns only if the firmware does not.
 pub fn system_off() {
-    let _ = psci::system_off::<Smc>();
+    smccc::smc32(psci::PSCI_SYSTEM_OFF, [0; 7]);
 }
 
 /// Whether the firmware implements a function of the SMCCC architecture service: its answer to SMCCC_ARCH_FEATURES.

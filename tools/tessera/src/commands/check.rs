@@ -32,11 +32,11 @@ pub fn check(project: &Project, system: &Path, options: Options) -> Result<(), F
         }
     }
     println!(
-        "{}: {} on {} fit on {}; the bundle has {} bytes",
+        "{} fits on {}: {} on {}, a bundle of {} bytes",
         system.name,
+        options.board.name(),
         count(system.guests.len(), "guest"),
         count(system.cores.len(), "core"),
-        options.board.name(),
         bundle.len()
     );
     Ok(())
