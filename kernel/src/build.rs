@@ -32,8 +32,6 @@ pub enum BuildError {
     Space { partition: &'static manifest::Name, error: stage2::Error },
     /// Its interrupt controller cannot be made.
     Vgic { partition: &'static manifest::Name },
-    /// The boot core has no redistributor.
-    Redistributor,
 }
 
 impl fmt::Display for BuildError {
@@ -47,7 +45,6 @@ impl fmt::Display for BuildError {
             Self::Place { partition, pa } => write!(f, "{partition} wants memory at physical address {pa:#x}, where none is free"),
             Self::Space { partition, error } => write!(f, "{partition} cannot have its address space: {error}"),
             Self::Vgic { partition } => write!(f, "{partition} has more vCPUs or interrupts than its interrupt controller can have"),
-            Self::Redistributor => write!(f, "the device tree gives no redistributor for this core"),
         }
     }
 }
@@ -179,7 +176,7 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, fra
         });
     }
     let (partitions, used) = (partitions.len() as u64, builder.arena.used() >> 10);
-    print_early!("system {}: {partitions} partitions, {} cores, {used} KiB of kernel objects", manifest.header.system, count as u64);
+    print_early!("system {}: {partitions} partition(s), {} core(s), {used} KiB of kernel objects", manifest.header.system, count as u64);
     Ok(seeds.all())
 }
 

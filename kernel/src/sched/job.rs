@@ -126,7 +126,9 @@ impl Core {
                 _ => {
                     line.text(": vcpu ").number(u64::from(crash.vcpu));
                     line.text(" pc ").hex(crash.pc).text(" esr ").hex(crash.esr);
-                    line.text(" far ").hex(crash.far).text(" ipa ").hex(crash.ipa).end();
+                    line.text(" far ").hex(crash.far).text(" ipa ").hex(crash.ipa);
+                    let ms = crash.at / (timer::frequency() / 1000).max(1);
+                    line.text(" at ").number(ms).text(" ms").end();
                 }
             }
         });

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | physical address of the trampoline | one page, to switch tables and to start cores |
 //! | [`WINDOW`] + physical address | RAM without the kernel image, read and write, never executable; device registers |
-//! | [`KERNEL_VA`](super::start::KERNEL_VA) | the image: code read-execute, constants read-only, data read-write |
+//! | where `kernel.ld` links it | the image: code read-execute, constants read-only, data read-write |
 //!
 //! Nothing is writable and executable (SCTLR_EL2.WXN enforces it), address 0 is never mapped, and
 //! each stack ends at a page that is not mapped.

@@ -11,9 +11,6 @@
 
 use core::arch::global_asm;
 
-/// Where the image is linked; `kernel.ld` has the same number.
-pub const KERNEL_VA: usize = 0x7f_c000_0000;
-
 /// MAIR_ELx: attribute 0 is normal write-back memory, attribute 1 is Device-nGnRE.
 pub const MAIR: u64 = 0x04ff;
 
