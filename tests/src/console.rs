@@ -162,6 +162,15 @@ impl<'a> Console<'a> {
         Ok(())
     }
 
+    /// Types all keys at once, as a terminal pastes.
+    pub fn paste(&mut self, keys: &[u8]) -> Result<(), Failure> {
+        let machine = self
+            .machine
+            .as_mut()
+            .ok_or_else(|| Failure::new("the machine is off"))?;
+        Ok(machine.send(keys)?)
+    }
+
     /// Opens the menu and presses some keys there.
     pub fn menu(&mut self, keys: &str) -> Result<(), Failure> {
         self.type_in(&[ESCAPE])?;

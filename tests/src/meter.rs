@@ -198,15 +198,19 @@ impl Report {
         Ok(inside.filter_map(|page| page.get("other")?.as_u64()).sum())
     }
 
-    /// How often an operation was executed at EL2, as `msr hcr_el2`.
-    pub fn operations(&self, name: &str) -> u64 {
-        let all = self.value.pointer("/el2/operations");
-        all.and_then(|all| all.get(name)?.as_u64()).unwrap_or(0)
-    }
-
-    /// How often operations of a class were executed at EL2, as `tlbi`.
-    pub fn class(&self, name: &str) -> u64 {
-        self.number(&format!("/el2/classes/{name}")).unwrap_or(0)
+    /// How often an operation, as `msr hcr_el2`, or a class of them, as `tlbi`, was executed at EL2
+    /// after a core's first guest had been entered.
+    pub fn operations_after_boot(&self, name: &str) -> u64 {
+        let causes = self.value.pointer("/el2/causes").and_then(Value::as_array);
+        let after = causes.into_iter().flatten().filter(|c| {
+            let cause = c.get("cause").and_then(Value::as_str).unwrap_or("");
+            !cause.starts_with("boot")
+        });
+        let counts = after.filter_map(|c| {
+            let found = |table: &str| c.get(table)?.get(name)?.as_u64();
+            found("operations").or_else(|| found("classes"))
+        });
+        counts.sum()
     }
 
     /// The longest stretch with interrupts masked, boot left out.

@@ -36,7 +36,28 @@ pub fn cases() -> Vec<Case> {
             move |context| flood(context, board),
         ));
     }
+    for board in [Board::VirtGicv3, Board::VirtGicv2, Board::Zcu102] {
+        cases.push(case(
+            format!(
+                "keys that are typed at once all arrive, on {}",
+                board.name()
+            ),
+            move |context| at_once(context, board),
+        ));
+    }
     cases
+}
+
+/// As many as the port's FIFO holds, and as the guest's own does.
+fn at_once(context: &Context<'_>, board: Board) -> Result<(), Failure> {
+    let product = context.system("phone", Profile::Release)?;
+    let mut console = context.run(&product, board)?;
+    console.shell()?;
+    for n in 10..20 {
+        console.paste(format!("echo $(({n}+5))\n").as_bytes())?;
+        console.wait(&format!(r"^\[linux\] (.*# )?{}$", n + 5))?;
+    }
+    Ok(())
 }
 
 fn menu(context: &Context<'_>, board: Board, profile: Profile) -> Result<(), Failure> {

@@ -51,15 +51,20 @@ fn same(context: &Context<'_>, board: Board) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What comes until Linux's shell.
+/// The lines before Linux's shell.
 fn transcript(
     context: &Context<'_>,
     product: &Product,
     board: Board,
 ) -> Result<Vec<String>, Failure> {
+    const READY: &str = "[linux] tessera-shell-ready";
     let mut console = context.run(product, board)?;
-    console.wait(r"^\[linux\] tessera-shell-ready on .*\)")?;
-    Ok(console.lines().to_vec())
+    console.wait(r"^\[linux\] tessera-shell-ready")?;
+    let lines = console.lines().iter();
+    Ok(lines
+        .take_while(|l| !l.starts_with(READY))
+        .cloned()
+        .collect())
 }
 
 fn single(context: &Context<'_>, profile: Profile) -> Result<(), Failure> {
