@@ -25,7 +25,7 @@ const LONGEST: u16 = 240;
 /// Ctrl-T.
 const ESCAPE: u8 = 0x14;
 /// Keys that are taken at a time.
-const KEYS: usize = 2;
+const KEYS: usize = 1;
 /// Characters that one piece of work brings to the port.
 pub const PIECE: usize = 4;
 

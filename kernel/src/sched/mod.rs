@@ -62,6 +62,8 @@ pub struct Core {
     interrupted: *mut Frame,
     /// Who should run may have changed.
     again: bool,
+    /// A request to a vCPU of this core waits to be served by `choose`: it may take that vCPU away.
+    requested: bool,
     /// A deadline has changed since EL2's timer was armed.
     rearm: bool,
     /// What EL2's timer is armed for.
@@ -107,6 +109,7 @@ impl Core {
             fp_owner: None,
             interrupted: core::ptr::null_mut(),
             again: true,
+            requested: false,
             rearm: false,
             alarm: None,
             timer_active: false,
@@ -175,10 +178,21 @@ impl Core {
         loop {
             self.again = false;
             if self.own.console.is_some() && console::has_input() {
-                self.take_keys();
                 if cpu::interrupt_pending() {
                     exit::interrupt::take(self);
+                } else {
+                    self.take_keys();
                 }
+                continue;
+            }
+            if self.requested {
+                if cpu::interrupt_pending() {
+                    exit::interrupt::take(self);
+                } else {
+                    self.requested = false;
+                    self.serve_requests();
+                }
+                continue;
             }
             let now = timer::now();
             let chosen = self.policy.pick(Time(now));
@@ -342,13 +356,17 @@ impl Core {
     /// Asks something of a vCPU, on whichever core it is.
     #[inline(never)]
     pub fn request(&mut self, core: u16, slot: u8, partition: &Partition, vcpu: u8, what: u32) {
-        if core == self.index {
+        const LIFE: u32 = request::PARK | request::RESET | request::LOAD | request::START;
+        if core == self.index && what & LIFE == 0 {
             self.serve(usize::from(slot), what);
             return;
         }
         if let Some(link) = partition.vcpus.get(usize::from(vcpu)) {
             let before = link.requests.fetch_or(what, Ordering::AcqRel);
-            if before & what != what
+            if core == self.index {
+                self.requested = true;
+                self.again = true;
+            } else if before & what != what
                 && let Some(target) = system::target(core)
             {
                 self.gic.kick(target);
