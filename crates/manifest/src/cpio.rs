@@ -54,7 +54,9 @@ pub fn member(archive: &[u8], at: usize) -> Option<Member<'_>> {
 pub fn header(inode: u32, name_size: u32, size: u32) -> [u8; HEADER_LEN] {
     let mut out = [b'0'; HEADER_LEN];
     let links: u32 = 1;
-    let fields: [u32; 13] = [inode, 0o100_644, 0, 0, links, 0, size, 0, 0, 0, 0, name_size, 0];
+    let fields: [u32; 13] = [
+        inode, 0o100_644, 0, 0, links, 0, size, 0, 0, 0, 0, name_size, 0,
+    ];
     let (magic, rest) = out.split_at_mut(NEWC.len());
     magic.copy_from_slice(&NEWC);
     for (place, value) in rest.chunks_exact_mut(8).zip(fields) {

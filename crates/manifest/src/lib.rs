@@ -25,10 +25,12 @@
 
 mod check;
 pub mod cpio;
+mod error;
 mod little;
 mod record;
 
-pub use check::{Error, Manifest, Table, bundle_len};
+pub use check::{Manifest, bundle_len};
+pub use error::{Error, Table};
 pub use little::{U16, U32, U64};
 pub use record::*;
 

@@ -1,7 +1,7 @@
 //! The records of a manifest: plain bytes, little-endian, no alignment needed.
 
-use core::fmt;
 use crate::little::{U16, U32, U64};
+use core::fmt;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 macro_rules! record {
@@ -300,7 +300,9 @@ impl Name {
         if text.len() >= bytes.len() {
             return None;
         }
-        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        bytes
+            .get_mut(..text.len())?
+            .copy_from_slice(text.as_bytes());
         let name = Self(bytes);
         name.is_valid().then_some(name)
     }

@@ -40,7 +40,12 @@ impl<'a> Fdt<'a> {
             return None;
         }
         let len = word(4)? as usize;
-        let part = |offset, size| bytes.get(..len)?.get(offset as usize..)?.get(..size as usize);
+        let part = |offset, size| {
+            bytes
+                .get(..len)?
+                .get(offset as usize..)?
+                .get(..size as usize)
+        };
         let fdt = Self {
             structure: part(word(8)?, word(36)?)?,
             strings: part(word(12)?, word(32)?)?,
@@ -49,7 +54,11 @@ impl<'a> Fdt<'a> {
         };
         fdt.walk()?;
         // The reservations end with a pair of zeros.
-        fdt.reservations.as_chunks().0.contains(&[0; 16]).then_some(fdt)
+        fdt.reservations
+            .as_chunks()
+            .0
+            .contains(&[0; 16])
+            .then_some(fdt)
     }
 
     fn walk(&self) -> Option<()> {
@@ -100,16 +109,25 @@ impl<'a> Fdt<'a> {
     /// The root.
     #[must_use]
     pub fn root(&'a self) -> Node<'a> {
-        let whole = Node { fdt: self, name: b"", at: 0, address_cells: 2, size_cells: 1 };
+        let whole = Node {
+            fdt: self,
+            name: b"",
+            at: 0,
+            address_cells: 2,
+            size_cells: 1,
+        };
         whole.children().next().unwrap_or(whole)
     }
 
     /// Memory that nothing may touch (section 5.3).
     pub fn reservations(&self) -> impl Iterator<Item = Range> {
         let entries = self.reservations.as_chunks::<16>().0.iter();
-        entries
-            .take_while(|entry| **entry != [0; 16])
-            .map(|entry| Range::new(number(entry, 0, 2).unwrap_or(0), number(entry, 2, 2).unwrap_or(0)))
+        entries.take_while(|entry| **entry != [0; 16]).map(|entry| {
+            Range::new(
+                number(entry, 0, 2).unwrap_or(0),
+                number(entry, 2, 2).unwrap_or(0),
+            )
+        })
     }
 }
 
@@ -151,7 +169,11 @@ impl<'a> Node<'a> {
     /// Cells of an address and of a size in its children's `reg` (section 2.3.5).
     #[must_use]
     pub fn child_cells(&self) -> (usize, usize) {
-        let cells = |name: &[u8], default| self.property(name).and_then(|value| cell(value, 0)).unwrap_or(default) as usize;
+        let cells = |name: &[u8], default| {
+            self.property(name)
+                .and_then(|value| cell(value, 0))
+                .unwrap_or(default) as usize
+        };
         (cells(b"#address-cells", 2), cells(b"#size-cells", 1))
     }
 
@@ -167,7 +189,13 @@ impl<'a> Node<'a> {
                         at = next;
                         depth += 1;
                         if depth == 1 {
-                            return Some(Node { fdt: self.fdt, name, at, address_cells, size_cells });
+                            return Some(Node {
+                                fdt: self.fdt,
+                                name,
+                                at,
+                                address_cells,
+                                size_cells,
+                            });
                         }
                     }
                     // `at` stays at this node's own end.
@@ -192,13 +220,15 @@ impl<'a> Node<'a> {
     /// Whether its `compatible` has this entry.
     #[must_use]
     pub fn is_compatible(&self, with: &[u8]) -> bool {
-        self.property(b"compatible").is_some_and(|value| value.split(|&b| b == 0).any(|entry| entry == with))
+        self.property(b"compatible")
+            .is_some_and(|value| value.split(|&b| b == 0).any(|entry| entry == with))
     }
 
     /// Whether its `status` lets it be used (section 2.3.4). Old trees say "ok".
     #[must_use]
     pub fn is_enabled(&self) -> bool {
-        self.property(b"status").is_none_or(|status| matches!(status, b"okay\0" | b"ok\0"))
+        self.property(b"status")
+            .is_none_or(|status| matches!(status, b"okay\0" | b"ok\0"))
     }
 }
 
@@ -206,7 +236,11 @@ impl<'a> Node<'a> {
 #[must_use]
 #[inline(never)]
 pub fn cell(value: &[u8], n: usize) -> Option<u32> {
-    value.as_chunks().0.get(n).map(|cell| u32::from_be_bytes(*cell))
+    value
+        .as_chunks()
+        .0
+        .get(n)
+        .map(|cell| u32::from_be_bytes(*cell))
 }
 
 /// The number in `count` cells from cell `n` on; `None` if it has more than 64 bits.

@@ -42,7 +42,10 @@ fn reg(node: &Node<'_>, bus: &Bus<'_, '_>, n: usize) -> Option<Range> {
     let value = node.property(b"reg")?;
     let at = n * (node.address_cells + node.size_cells);
     let start = bus.translate(number(value, at, node.address_cells)?)?;
-    Some(Range::new(start, number(value, at + node.address_cells, node.size_cells)?))
+    Some(Range::new(
+        start,
+        number(value, at + node.address_cells, node.size_cells)?,
+    ))
 }
 
 /// Interrupt `n` of a node, in the GIC's binding of three cells.
@@ -68,14 +71,23 @@ struct Found {
 /// # Errors
 ///
 /// What the board lacks; the serial port, if one was found first, comes with it so that it can be said.
-pub fn read(fdt: &Fdt<'_>, tree: Range) -> (Option<(Range, UartKind, u32)>, Result<Board, BoardError>) {
+pub fn read(
+    fdt: &Fdt<'_>,
+    tree: Range,
+) -> (Option<(Range, UartKind, u32)>, Result<Board, BoardError>) {
     let mut found = Found {
         gic: None,
         maintenance: 25,
         timer: 26,
         uart: None,
     };
-    visit(&Bus { node: fdt.root(), parent: None }, &mut found);
+    visit(
+        &Bus {
+            node: fdt.root(),
+            parent: None,
+        },
+        &mut found,
+    );
     if let Some(uart) = console(fdt) {
         found.uart = Some(uart);
     }
@@ -98,7 +110,10 @@ fn board(fdt: &Fdt<'_>, tree: Range, found: Found) -> Result<Board, BoardError> 
         seed: None,
     };
     let root = fdt.root();
-    let top = Bus { node: root, parent: None };
+    let top = Bus {
+        node: root,
+        parent: None,
+    };
     let mut banks = board.ram.iter_mut();
     for node in root.children().filter(Node::is_enabled) {
         if node.property(b"device_type") != Some(b"memory\0") {
@@ -176,7 +191,13 @@ fn read_cores(root: &Node<'_>, board: &mut Board) -> Result<(), BoardError> {
 fn visit(bus: &Bus<'_, '_>, found: &mut Found) {
     for child in bus.node.children().filter(Node::is_enabled) {
         look(&child, bus, found);
-        visit(&Bus { node: child, parent: Some(bus) }, found);
+        visit(
+            &Bus {
+                node: child,
+                parent: Some(bus),
+            },
+            found,
+        );
     }
 }
 
@@ -188,8 +209,10 @@ fn look(node: &Node<'_>, bus: &Bus<'_, '_>, found: &mut Found) {
     if found.gic.is_none() {
         if node.is_compatible(b"arm,gic-v3") {
             found.gic = gic_v3(node, bus).map(Ok);
-        } else if is_any(node, &[b"arm,gic-400", b"arm,cortex-a15-gic", b"arm,cortex-a7-gic"])
-        {
+        } else if is_any(
+            node,
+            &[b"arm,gic-400", b"arm,cortex-a15-gic", b"arm,cortex-a7-gic"],
+        ) {
             found.gic = Some(gic_v2(node, bus).ok_or(BoardError::NoVirtualInterface));
         }
         if found.gic.is_some()
@@ -209,7 +232,10 @@ fn look(node: &Node<'_>, bus: &Bus<'_, '_>, found: &mut Found) {
 }
 
 fn gic_v3(node: &Node<'_>, bus: &Bus<'_, '_>) -> Option<GicAddresses> {
-    let count = node.number(b"#redistributor-regions").unwrap_or(1).clamp(1, 4);
+    let count = node
+        .number(b"#redistributor-regions")
+        .unwrap_or(1)
+        .clamp(1, 4);
     let mut redistributors = [Range::default(); 4];
     for (n, place) in redistributors.iter_mut().enumerate().take(count as usize) {
         *place = reg(node, bus, n + 1)?;
@@ -242,8 +268,10 @@ fn gic_v2(node: &Node<'_>, bus: &Bus<'_, '_>) -> Option<GicAddresses> {
 fn uart(node: &Node<'_>, bus: &Bus<'_, '_>) -> Option<(Range, UartKind, u32)> {
     let kind = if node.is_compatible(b"arm,pl011") {
         UartKind::Pl011
-    } else if is_any(node, &[b"cdns,uart-r1p12", b"xlnx,zynqmp-uart", b"xlnx,xuartps"])
-    {
+    } else if is_any(
+        node,
+        &[b"cdns,uart-r1p12", b"xlnx,zynqmp-uart", b"xlnx,xuartps"],
+    ) {
         UartKind::Cadence
     } else {
         return None;
@@ -253,7 +281,10 @@ fn uart(node: &Node<'_>, bus: &Bus<'_, '_>) -> Option<(Range, UartKind, u32)> {
 
 /// The port that /chosen/stdout-path names, by path or by alias.
 fn console(fdt: &Fdt<'_>) -> Option<(Range, UartKind, u32)> {
-    let top = Bus { node: fdt.root(), parent: None };
+    let top = Bus {
+        node: fdt.root(),
+        parent: None,
+    };
     let named = |value| string(value)?.split(|&b| b == b':').next();
     let path = named(top.node.child(b"chosen")?.property(b"stdout-path")?)?;
     match path.strip_prefix(b"/") {
@@ -270,7 +301,13 @@ fn follow(bus: &Bus<'_, '_>, path: &[u8]) -> Option<(Range, UartKind, u32)> {
     let end = path.iter().position(|&b| b == b'/');
     let node = bus.node.child(path.get(..end.unwrap_or(path.len()))?)?;
     match end {
-        Some(end) => follow(&Bus { node, parent: Some(bus) }, path.get(end + 1..)?),
+        Some(end) => follow(
+            &Bus {
+                node,
+                parent: Some(bus),
+            },
+            path.get(end + 1..)?,
+        ),
         None => uart(&node, bus),
     }
 }

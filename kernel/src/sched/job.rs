@@ -89,8 +89,10 @@ impl Core {
                 rtc.reset();
             }
         }
-        if shared.vgic().reset_step(step) {
-            return Job::Reset { step: step + 1 };
+        // What follows the last of these steps is one of its own.
+        if step != u8::MAX {
+            let more = shared.vgic().reset_step(step);
+            return Job::Reset { step: if more { step + 1 } else { u8::MAX } };
         }
         // SAFETY: no vCPU of the partition is loaded on any core, and none runs here meanwhile.
         unsafe { control::with_space(partition.vttbr, || shared.space.retire(&mut Tlb)) }

@@ -8,7 +8,9 @@ use crate::console::Console;
 use crate::context::Context;
 use crate::meter::Meter;
 use crate::products::profile_name;
+use std::sync::Arc;
 use tessera::board::Board;
+use tessera::product::Product;
 use tessera::program::Profile;
 
 /// The greatest lateness, in instructions.
@@ -50,6 +52,10 @@ pub fn cases() -> Vec<Case> {
             move |context| late(context, Board::Zcu102, words, sign),
         ));
     }
+    cases.push(case(
+        format!("while guests stop, start and restart, interrupts are masked for less than {MASKED} instructions"),
+        masked_in_restarts,
+    ));
     for (name, words, sign) in LOADS {
         cases.push(case(
             format!("under {name}, interrupts are masked for less than {MASKED} instructions"),
@@ -86,11 +92,7 @@ fn loaded<'a>(
 }
 
 /// `phone` with the tests' programs in Linux and words added to its command line.
-fn variant(
-    context: &Context<'_>,
-    profile: Profile,
-    words: &str,
-) -> Result<std::sync::Arc<tessera::product::Product>, Failure> {
+fn variant(context: &Context<'_>, profile: Profile, words: &str) -> Result<Arc<Product>, Failure> {
     let name = format!("phone-{}", words.trim_start_matches("tessera.run="));
     let bootargs = format!("console=ttyAMA0 panic=-1 {words}");
     let edits = [
@@ -150,11 +152,41 @@ pub fn no_miss(console: &Console<'_>) -> Result<(), Failure> {
 
 fn masked(context: &Context<'_>, words: &str, sign: &str) -> Result<(), Failure> {
     let product = variant(context, Profile::Release, words)?;
-    let mut config = context.machine(&product, Board::VirtGicv3)?;
-    let meter = Meter::for_system(context, &mut config, &product)?;
+    metered(context, &product, |console| {
+        console.wait(&format!(r"^\[linux\] .*{sign}"))?;
+        console.rt_seconds(context.short_or_long(2, 60))
+    })
+}
+
+/// Everything that the menu does, and what it takes to begin anew.
+fn masked_in_restarts(context: &Context<'_>) -> Result<(), Failure> {
+    let product = context.system("phone", Profile::Release)?;
+    metered(context, &product, |console| {
+        for _ in 0..context.short_or_long(2, 20) {
+            console.shell()?;
+            console.menu("s")?;
+            console.menu("r1")?;
+            console.wait(r"^\[rt\] rt: start, ")?;
+            console.menu("x2")?;
+            console.wait(r"^\[tessera\] linux: off")?;
+            console.menu("g2")?;
+        }
+        console.shell()?;
+        console.type_in(b"reboot -f\n")?;
+        console.shell()
+    })
+}
+
+/// Runs `phone` with the meter and holds the longest stretch with interrupts masked.
+fn metered<'a>(
+    context: &'a Context<'a>,
+    product: &Product,
+    run: impl FnOnce(&mut Console<'a>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut config = context.machine(product, Board::VirtGicv3)?;
+    let meter = Meter::for_system(context, &mut config, product)?;
     let mut console = context.boot(&config)?;
-    console.wait(&format!(r"^\[linux\] .*{sign}"))?;
-    console.rt_seconds(context.short_or_long(3, 60))?;
+    run(&mut console)?;
     console.end();
     let longest = meter.report()?.longest_masked()?;
     context.note(format!(

@@ -29,7 +29,7 @@ pub fn cases() -> Vec<Case> {
         case("a board with fewer cores than the system is refused", cores),
         case("a board with too little memory is refused", memory),
         case("a guest that needs the other GIC is refused", gic),
-        case("memory wanted where the kernel is is refused", place),
+        case("memory wanted where the kernel lies is refused", place),
         case("a kernel entered at EL1 says so", el1),
         case("a kernel entered at EL3 says so", el3),
         case("a device tree without a GIC is refused", no_gic),

@@ -1,0 +1,216 @@
+//! What the check of a manifest takes and refuses, one change at a time.
+
+use tessera_manifest::{
+    ANYWHERE, Core, Device, Error, Header, Load, MAGIC, Manifest, Name, Partition, Region, Span,
+    Table, VERSION, Vcpu,
+};
+use zerocopy::{FromZeros, IntoBytes};
+
+/// One thing that is wrong.
+type Change = fn(&mut Records);
+
+/// A manifest of one partition, as its records.
+struct Records {
+    header: Header,
+    cores: [Core; 1],
+    partitions: [Partition; 1],
+    vcpus: [Vcpu; 1],
+    regions: [Region; 2],
+    loads: [Load; 1],
+    devices: [Device; 2],
+}
+
+fn good() -> Records {
+    let mut header = Header::new_zeroed();
+    header.magic = MAGIC;
+    header.version = VERSION.into();
+    header.header_len = (size_of::<Header>() as u16).into();
+    header.system = Name::new("system").unwrap();
+    header.bundle_len = 0x1000.into();
+    let mut p = Partition::new_zeroed();
+    p.name = Name::new("guest").unwrap();
+    p.spis = 32.into();
+    (p.vcpus, p.regions, p.loads, p.devices) = (1.into(), 2.into(), 1.into(), 2.into());
+    (p.gicd, p.gicr, p.gicc) = (0x800_0000.into(), 0x80a_0000.into(), 0x801_0000.into());
+    let region = |ipa: u64| {
+        let mut r = Region::new_zeroed();
+        (r.ipa, r.size, r.pa) = (ipa.into(), 0x20_0000.into(), ANYWHERE.into());
+        r
+    };
+    let device = |ipa: u64, intid: u16| {
+        let mut d = Device::new_zeroed();
+        (d.kind, d.ipa, d.size, d.intid) = (1, ipa.into(), 0x1000.into(), intid.into());
+        d
+    };
+    let mut load = Load::new_zeroed();
+    (load.len, load.memory_len, load.ipa) = (0x800.into(), 0x900.into(), 0x4000_0000.into());
+    Records {
+        header,
+        cores: [Core::new_zeroed()],
+        partitions: [p],
+        vcpus: [Vcpu::new_zeroed()],
+        regions: [region(0x4000_0000), region(0x5000_0000)],
+        loads: [load],
+        devices: [device(0x900_0000, 33), device(0x901_0000, 34)],
+    }
+}
+
+/// What the check says of them; every CRC is taken to be zero.
+fn verdict(mut r: Records) -> Result<(), Error> {
+    let mut bytes = [0; 2048];
+    let mut end = size_of::<Header>();
+    let mut table = |records: &[u8], count: u32| {
+        let start = end;
+        end += records.len();
+        bytes[start..end].copy_from_slice(records);
+        Span {
+            offset: (start as u32).into(),
+            count: count.into(),
+        }
+    };
+    r.header.cores = table(r.cores.as_bytes(), 1);
+    r.header.partitions = table(r.partitions.as_bytes(), 1);
+    r.header.vcpus = table(r.vcpus.as_bytes(), 1);
+    r.header.regions = table(r.regions.as_bytes(), 2);
+    r.header.loads = table(r.loads.as_bytes(), 1);
+    r.header.devices = table(r.devices.as_bytes(), 2);
+    r.header.manifest_len = (end as u32).into();
+    bytes[..size_of::<Header>()].copy_from_slice(r.header.as_bytes());
+    Manifest::parse(&bytes, 0x1000, |_| 0).map(|_| ())
+}
+
+/// What it says after one change.
+fn changed(change: impl FnOnce(&mut Records)) -> Result<(), Error> {
+    let mut records = good();
+    change(&mut records);
+    verdict(records)
+}
+
+#[test]
+fn a_good_manifest_is_taken() {
+    assert_eq!(verdict(good()), Ok(()));
+}
+
+#[test]
+fn a_field_without_meaning_is_named() {
+    let cases: [(&'static str, Table, Change); 24] = [
+        ("focus", Table::Header, |r| r.header.focus = 1.into()),
+        ("policy", Table::Cores, |r| r.cores[0].policy = 9),
+        ("name", Table::Partitions, |r| {
+            r.partitions[0].name = Name::new_zeroed()
+        }),
+        ("gic", Table::Partitions, |r| r.partitions[0].gic = 1),
+        ("on_fault", Table::Partitions, |r| {
+            r.partitions[0].on_fault = 2
+        }),
+        ("autostart", Table::Partitions, |r| {
+            r.partitions[0].autostart = 2
+        }),
+        ("spis", Table::Partitions, |r| {
+            r.partitions[0].spis = 33.into()
+        }),
+        ("vcpus", Table::Partitions, |r| {
+            r.partitions[0].vcpus = 0.into()
+        }),
+        ("regions", Table::Partitions, |r| {
+            r.partitions[0].first_region = 1.into()
+        }),
+        ("loads", Table::Partitions, |r| {
+            r.partitions[0].loads = u16::MAX.into()
+        }),
+        ("devices", Table::Partitions, |r| {
+            r.partitions[0].first_device = u16::MAX.into()
+        }),
+        ("gic address", Table::Partitions, |r| {
+            r.partitions[0].gicr = (u64::MAX - 0xfff).into()
+        }),
+        ("core", Table::Vcpus, |r| r.vcpus[0].core = 1.into()),
+        ("budget", Table::Vcpus, |r| {
+            r.vcpus[0].budget_ns = 10_000.into()
+        }),
+        ("period", Table::Vcpus, |r| {
+            (r.vcpus[0].budget_ns, r.vcpus[0].period_ns) = (9_999.into(), 100_000.into())
+        }),
+        ("kind", Table::Regions, |r| r.regions[0].kind = 2),
+        ("alignment", Table::Regions, |r| {
+            r.regions[0].size = 0.into()
+        }),
+        ("address", Table::Regions, |r| {
+            r.regions[0].pa = (u64::MAX - 0xfff).into()
+        }),
+        ("kind", Table::Devices, |r| r.devices[0].kind = 0),
+        ("address", Table::Devices, |r| r.devices[0].size = 0.into()),
+        ("intid", Table::Devices, |r| r.devices[0].intid = 64.into()),
+        ("offset", Table::Loads, |r| r.loads[0].offset = 0x804.into()),
+        ("ipa (it is in no region)", Table::Loads, |r| {
+            r.loads[0].ipa = 0x401f_f800.into()
+        }),
+        ("seed", Table::Loads, |r| {
+            (r.loads[0].seed_offset, r.loads[0].seed_len) = (0x7f0.into(), 32.into())
+        }),
+    ];
+    for (field, table, change) in cases {
+        assert_eq!(
+            changed(change),
+            Err(Error::Field {
+                table,
+                index: 0,
+                field
+            })
+        );
+    }
+}
+
+#[test]
+fn a_load_whose_end_does_not_exist_is_refused() {
+    let refused = changed(|r| r.loads[0].memory_len = u64::MAX.into());
+    assert_eq!(refused, Err(bad(Table::Loads, 0, "memory_len")));
+}
+
+#[test]
+fn every_pair_of_pieces_must_be_apart() {
+    let cases: [(u64, Change); 4] = [
+        (0x4010_0000, |r| r.regions[1].ipa = 0x4010_0000.into()),
+        (0x5000_0000, |r| r.devices[1].ipa = 0x5000_0000.into()),
+        (0x900_0000, |r| r.devices[1].ipa = 0x900_0000.into()),
+        (0x80a_0000, |r| r.partitions[0].gicc = 0x80a_0000.into()),
+    ];
+    for (ipa, change) in cases {
+        assert_eq!(changed(change), Err(Error::Overlap { partition: 0, ipa }));
+    }
+}
+
+#[test]
+fn an_interrupt_belongs_to_one_device() {
+    let refused = changed(|r| r.devices[1].intid = 33.into());
+    assert_eq!(
+        refused,
+        Err(Error::Interrupt {
+            partition: 0,
+            intid: 33
+        })
+    );
+}
+
+#[test]
+fn a_message_holds_what_and_where() {
+    let message = bad(Table::Loads, 3, "seed").to_string();
+    assert_eq!(message, "record 3 of the table of loads has a bad seed");
+    let message = Error::HeaderCrc {
+        found: 0x12,
+        expected: 0xab,
+    }
+    .to_string();
+    assert_eq!(
+        message,
+        "the manifest's header is damaged (CRC is 0x12, should be 0xab)"
+    );
+}
+
+fn bad(table: Table, index: u16, field: &'static str) -> Error {
+    Error::Field {
+        table,
+        index,
+        field,
+    }
+}
