@@ -277,6 +277,7 @@ impl Builder<'_> {
             starts: [Start::default(); manifest::MAX_VCPUS],
             to_park: 0,
             then: Then::Off,
+            seed: manifest::Seed::begin(&[0; 8], 0, 0),
             crash: None,
         })
     }

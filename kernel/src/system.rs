@@ -66,10 +66,11 @@ pub fn set_bundle(bundle: &'static [u8]) {
 
 /// The key from which the guests' seeds are derived.
 #[must_use]
-pub fn seed() -> [u8; 32] {
-    let mut key = [0; 32];
-    for (word, place) in key.chunks_exact_mut(8).zip(&SEED) {
-        word.copy_from_slice(&place.load(Ordering::Relaxed).to_le_bytes());
+pub fn seed() -> [u32; 8] {
+    let mut key = [0; 8];
+    for (place, word) in key.chunks_exact_mut(2).zip(&SEED) {
+        let word = word.load(Ordering::Relaxed);
+        place.copy_from_slice(&[word as u32, (word >> 32) as u32]);
     }
     key
 }

@@ -28,11 +28,13 @@ pub mod cpio;
 mod error;
 mod little;
 mod record;
+mod seed;
 
 pub use check::{Manifest, bundle_len};
 pub use error::{Error, Table};
 pub use little::{U16, U32, U64};
 pub use record::*;
+pub use seed::{DOUBLE_ROUNDS, Seed};
 
 /// Name of the manifest in the bundle; it is always the first member.
 pub const MANIFEST: &str = "tessera/manifest";

@@ -3,6 +3,7 @@
 use crate::block::Block;
 use crate::hold::Ready;
 use crate::interface::{Groups, Maintenance};
+use crate::list_register::ListRegister;
 use crate::ready::{Levels, PrioritySet};
 
 /// One vCPU's memory. Plain memory without pointers; all zero is what [`Cpu::new`] makes, so an array of them can lie
@@ -51,7 +52,7 @@ pub(crate) struct Lists {
     pub(crate) both: u32,
     /// The last read that asked for a retry, 0 for none.
     pub(crate) reading: u32,
-    /// Between `load` and `save`.
+    /// Between `load` and `save`. If it is not, the list registers in use are those of `parked`.
     pub(crate) loaded: bool,
     /// As the hardware has it.
     pub(crate) maintenance: Maintenance,
@@ -67,6 +68,8 @@ pub(crate) struct Lists {
     ready: [PrioritySet; 2],
     /// Active here, but in no list register.
     spilled: PrioritySet,
+    /// The list registers in use while the vCPU is switched out.
+    pub(crate) parked: [ListRegister; 16],
 }
 
 impl Lists {
@@ -93,6 +96,7 @@ impl Lists {
             sgi_current: [0; 16],
             ready: [PrioritySet::new(), PrioritySet::new()],
             spilled: PrioritySet::new(),
+            parked: [ListRegister::EMPTY; 16],
         }
     }
 
@@ -206,6 +210,12 @@ impl Lists {
     pub(crate) fn is_simple(&self) -> bool {
         self.dirty | self.again | self.release | self.spilled_levels == 0
             && self.maintenance == Maintenance::default()
+    }
+
+    /// List register `slot` of a vCPU that is switched out.
+    #[inline]
+    pub(crate) fn parked(&self, slot: u32) -> ListRegister {
+        self.parked.get((slot & 15) as usize).copied().unwrap_or(ListRegister::EMPTY)
     }
 
     /// The INTID in list register `slot`.

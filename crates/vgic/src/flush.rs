@@ -28,7 +28,11 @@ impl Vgic<'_> {
             return kicks;
         };
         if !lists.loaded {
-            return kicks;
+            return if (lists.dirty | lists.again) & lists.used != 0 {
+                self.fold_parked(vcpu, hw)
+            } else {
+                kicks
+            };
         }
         if lists.dirty | lists.again | lists.release | lists.eoi != 0
             || lists.maintenance.not_present
@@ -40,6 +44,19 @@ impl Vgic<'_> {
                 kicks |= self.ended(vcpu.get(), slot, hw);
             }
         }
+        kicks.without(vcpu)
+    }
+
+    /// Takes all that a vCPU that is switched out has in list registers back into memory.
+    #[inline(never)]
+    fn fold_parked<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
+        let mut kicks = VcpuSet::EMPTY;
+        let used = self.lists(vcpu.get()).map_or(0, |lists| lists.used);
+        for slot in Bits(used) {
+            let lr = self.lists(vcpu.get()).map(|lists| lists.parked(slot));
+            kicks |= self.fold(vcpu.get(), slot, lr.unwrap_or(ListRegister::EMPTY), hw);
+        }
+        self.dist.dirty = self.dist.dirty.without(vcpu);
         kicks.without(vcpu)
     }
 
@@ -364,17 +381,33 @@ impl Vgic<'_> {
         }
     }
 
-    /// Switches a vCPU out: takes everything back into memory, zeroes the list registers that were in use,
-    /// and switches maintenance off.
+    /// Switches a vCPU out. Its list registers are put by as they are; but if their upkeep is under way, everything is
+    /// taken back into memory. Either way they are empty then, and maintenance is off.
+    ///
+    /// Whoever kicks a vCPU that is switched out has its core call [`sync`](Vgic::sync), as for one that is loaded.
+    #[inline]
     pub fn save<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
+        let Some(lists) = self.lists_mut(vcpu.get()) else {
+            return VcpuSet::EMPTY;
+        };
+        if !lists.loaded {
+            return VcpuSet::EMPTY;
+        }
+        if lists.dirty | lists.release != 0 || lists.maintenance != Maintenance::default() {
+            return self.save_all(vcpu, hw);
+        }
+        lists.loaded = false;
+        hw.take(lists.used, &mut lists.parked);
+        VcpuSet::EMPTY
+    }
+
+    #[inline(never)]
+    fn save_all<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
         let index = vcpu.get();
         let mut kicks = self.sync(vcpu, hw);
         let Some(lists) = self.lists(index) else {
             return kicks;
         };
-        if !lists.loaded {
-            return kicks;
-        }
         for slot in Bits(lists.used) {
             let lr = hw.read(slot as usize);
             kicks |= self.fold(index, slot, lr, hw);
@@ -391,21 +424,23 @@ impl Vgic<'_> {
         kicks.without(vcpu)
     }
 
-    /// Switches a vCPU in, and flushes. The list registers must be empty and maintenance off, as `save` and
+    /// Switches a vCPU in, and serves it. The list registers must be empty and maintenance off, as `save` and
     /// reset leave them.
+    #[inline]
     pub fn load<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
         let Some(lists) = self.lists_mut(vcpu.get()) else {
             return VcpuSet::EMPTY;
         };
         lists.loaded = true;
-        self.flush(vcpu, hw)
+        hw.put(lists.used, &lists.parked);
+        self.serve(vcpu, hw)
     }
 
     /// Whether an interrupt is there for which a WFI would return, once it is flushed.
     ///
     /// `below` is the priority that it must be better than: the lower of the priority mask and the running
-    /// priority; `groups` are those that the guest has enabled at its CPU interface. Call it after `sync`;
-    /// `hw` is only read if the vCPU is loaded.
+    /// priority; `groups` are those that the guest has enabled at its CPU interface. Call it after `serve` or
+    /// `sync`; `hw` is only read if the vCPU is loaded.
     pub fn has_deliverable<H: CpuInterface>(
         &self,
         vcpu: VcpuIndex,
@@ -422,9 +457,8 @@ impl Vgic<'_> {
         {
             return true;
         }
-        lists.loaded
-            && Bits(lists.used).any(|slot| {
-                let lr = hw.read(slot as usize);
+        Bits(lists.used).any(|slot| {
+                let lr = if lists.loaded { hw.read(slot as usize) } else { lists.parked(slot) };
                 let group = if lr.is_group1() {
                     Groups::GROUP1
                 } else {

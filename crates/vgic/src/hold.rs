@@ -239,7 +239,8 @@ impl Vgic<'_> {
         if gone && block.link_here() & mask != 0 {
             block.linked &= !mask;
             // The hardware has deactivated the physical interrupt only if it did the virtual one.
-            if !lr.is_invalid() || block.held_physical & mask == 0 {
+            let ours = word != 0 || lists.loaded;
+            if ours && (!lr.is_invalid() || block.held_physical & mask == 0) {
                 hw.deactivate_physical(IntId::known(block.pintid(bit)));
             }
         }

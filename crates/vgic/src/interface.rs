@@ -74,6 +74,12 @@ pub trait CpuInterface {
     /// Writes list register `index`.
     fn write(&mut self, index: usize, value: ListRegister);
 
+    /// Moves the list registers of `used` to `into`, and empties them.
+    fn take(&mut self, used: u32, into: &mut [ListRegister; 16]);
+
+    /// Fills the list registers of `used`, which are empty, from `from`.
+    fn put(&mut self, used: u32, from: &[ListRegister; 16]);
+
     /// `ICH_ELRSR_EL2`: bit `i` set if list register `i` is empty and owes no EOI maintenance.
     fn empty(&self) -> u32;
 
@@ -91,6 +97,7 @@ pub trait CpuInterface {
     fn set_maintenance(&mut self, maintenance: Maintenance);
 
     /// Deactivates a physical interrupt whose virtual one left by software and not through a list register.
-    /// For an SPI it may be called on a core other than the one that acknowledged it.
+    /// For an SPI it may be called on a core other than the one that acknowledged it. It is not called for a private
+    /// one while its vCPU is switched out: then the physical interrupt is not the vCPU's.
     fn deactivate_physical(&mut self, pintid: IntId);
 }

@@ -16,12 +16,12 @@
 //! | GICD or GICR access | [`Vgic::read_local`], [`Vgic::write`] |
 //! | kick, maintenance interrupt | [`Vgic::serve`] |
 //! | trapped `DIR` | [`Vgic::deactivate`] |
-//! | WFI | [`Vgic::sync`], then [`Vgic::has_deliverable`] |
+//! | WFI | [`Vgic::serve`], then [`Vgic::has_deliverable`] |
 //! | vCPU switched | [`Vgic::save`], [`Vgic::load`] |
 //!
 //! After any of them, and before the guest runs again, [`Vgic::flush`] (`deliver_hw`, `serve` and `load` include it).
-//! A [`VcpuSet`] that comes back names the vCPUs to kick: the core that has such a vCPU loaded calls `serve`; one
-//! that is not loaded is woken.
+//! A [`VcpuSet`] that comes back names the vCPUs to kick: the core that has such a vCPU loaded calls `serve`; for one
+//! that is not loaded its core calls `sync`, and it is woken.
 //!
 //! # What a guest may notice
 //!

@@ -1,6 +1,6 @@
 //! The reset state (IHI 0048 and IHI 0069, "Reset behaviour"; what they leave unknown is as on QEMU's boards).
 
-use crate::block::{Block, NOWHERE};
+use crate::block::{Bits, Block, NOWHERE};
 use crate::cpu::Cpu;
 use crate::id::{VcpuIndex, VcpuSet};
 use crate::interface::Groups;
@@ -67,6 +67,16 @@ impl Vgic<'_> {
         };
         if lists.loaded {
             return;
+        }
+        for slot in Bits(lists.used) {
+            if lists.slot(slot) < 32 {
+                let slot_mask = 1u32.wrapping_shl(slot);
+                lists.used &= !slot_mask;
+                lists.eoi &= !slot_mask;
+                lists.both &= !slot_mask;
+                lists.dirty &= !slot_mask;
+                lists.again &= !slot_mask;
+            }
         }
         for bit in 0..32u32 {
             let mask = 1u32.wrapping_shl(bit);

@@ -446,9 +446,24 @@ impl<'m> Vgic<'m> {
             .is_some_and(|block| word(block) & spot.mask() != 0)
     }
 
-    /// Whether a physical interrupt is active on behalf of `intid`, pending or active.
+    /// Whether a physical interrupt is active on behalf of `intid`, pending or active: for a vCPU that is loaded as of the
+    /// last sync, for one that is switched out as it is.
+    #[inline]
     pub fn hw_in_flight(&self, vcpu: VcpuIndex, intid: IntId) -> bool {
-        self.flag(vcpu, intid, |block| block.linked)
+        let Some(spot) = self.spot(vcpu, intid) else {
+            return false;
+        };
+        let Some(block) = self.block(spot.home, spot.word) else {
+            return false;
+        };
+        let mask = spot.mask();
+        if block.linked & mask == 0 || block.held & block.held_physical & mask == 0 {
+            return block.linked & mask != 0;
+        }
+        // The hardware has deactivated it at the end of the virtual one.
+        self.lists(block.owner(spot.bit)).is_none_or(|lists| {
+            lists.loaded || !lists.parked(u32::from(block.slot(spot.bit))).is_invalid()
+        })
     }
 
     /// The line of the device.

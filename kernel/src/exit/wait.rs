@@ -21,7 +21,7 @@ pub fn has_interrupt(core: &mut Core) -> bool {
     let (kicked, found) = {
         let mut shared = partition.shared.lock();
         let mut vgic = shared.vgic();
-        let kicked = vgic.sync(index, &mut core.gic) | vgic.flush(index, &mut core.gic);
+        let kicked = vgic.serve(index, &mut core.gic);
         (kicked, vgic.has_deliverable(index, mask, groups, &core.gic))
     };
     core.deliver(partition, kicked.without(index));

@@ -160,6 +160,8 @@ pub struct Shared {
     pub to_park: u8,
     /// What comes after stopping.
     pub then: Target,
+    /// The seed that is being made for the next start.
+    pub seed: manifest::Seed,
     /// The last fault.
     pub crash: Option<Crash>,
 }

@@ -44,10 +44,12 @@ pub enum Job {
         /// CRC of them, not inverted.
         crc: u32,
     },
-    /// Writes the seed of a loaded device tree.
+    /// Makes the seed of a loaded device tree, and writes it.
     Seed {
         /// Index of the load.
         load: u16,
+        /// Steps of it that are done.
+        step: u8,
     },
     /// Starts vCPU 0.
     Start,

@@ -12,13 +12,8 @@ use crate::memory::guest;
 use crate::object::{Crash, Job, Partition, Run, State, Target, request};
 use crate::system;
 use crate::vmm::Keys;
-use chacha20::cipher::{KeyIvInit, StreamCipherCore};
 use core::sync::atomic::Ordering;
-use manifest::Load;
-
-/// The generator of guests' seeds, a block of 64 bytes at a time.
-type Stream = chacha20::ChaChaCore<chacha20::R8, chacha20::variants::Ietf>;
-type Block = chacha20::cipher::Block<Stream>;
+use manifest::{DOUBLE_ROUNDS, Load, Seed};
 
 /// Bytes cleared in one piece.
 const CLEAR: u64 = 2048;
@@ -53,10 +48,7 @@ impl Core {
                     return;
                 }
             },
-            Job::Seed { load } => {
-                write_seed(partition, load);
-                Job::Load { load: load + 1, offset: 0, crc: !0 }
-            }
+            Job::Seed { load, step } => seed_step(partition, load, step),
             Job::Start => {
                 cache::finish();
                 let mut shared = partition.shared.lock();
@@ -216,7 +208,7 @@ fn load_piece(partition: &Partition, index: u16, offset: u64, crc: u32) -> Resul
         guest::zero(partition, load.ipa.get() + offset, piece).ok_or("its image lies outside its memory")?;
         return Ok(Job::Load { load: index, offset: offset + piece, crc });
     }
-    Ok(if load.seed_len.get() != 0 { Job::Seed { load: index } } else { next })
+    Ok(if load.seed_len.get() != 0 { Job::Seed { load: index, step: 0 } } else { next })
 }
 
 fn copy(partition: &Partition, load: &Load, offset: u64, len: u64, crc: u32) -> Option<u32> {
@@ -225,17 +217,22 @@ fn copy(partition: &Partition, load: &Load, offset: u64, len: u64, crc: u32) -> 
     guest::load(partition, load.ipa.get() + offset, bytes, crc)
 }
 
-/// Every start of every partition gets random bytes of its own: the key stream for (partition, number of the start).
-fn write_seed(partition: &Partition, index: u16) {
-    let Some(load) = partition.loads.get(usize::from(index)) else {
-        return;
-    };
-    let mut nonce = [0; 12];
-    nonce[0] = partition.index;
-    nonce[4..8].copy_from_slice(&partition.starts.load(Ordering::Relaxed).to_le_bytes());
-    let mut block = Block::default();
-    Stream::new(&system::seed().into(), &nonce.into()).write_keystream_block(&mut block);
-    let len = (load.seed_len.get() as usize).min(block.len());
-    let at = load.ipa.get() + u64::from(load.seed_offset.get());
-    let _ = guest::write(partition, at, &block[..len]);
+/// Does a step of the seed that a start of the partition gets in its device tree.
+fn seed_step(partition: &Partition, index: u16, step: u8) -> Job {
+    let mut shared = partition.shared.lock();
+    if step == 0 {
+        let start = partition.starts.load(Ordering::Relaxed);
+        shared.seed = Seed::begin(&system::seed(), partition.index, start);
+    } else if step <= DOUBLE_ROUNDS {
+        shared.seed.double_round();
+    } else {
+        if let Some(load) = partition.loads.get(usize::from(index)) {
+            let bytes = shared.seed.bytes();
+            let len = (load.seed_len.get() as usize).min(bytes.len());
+            let at = load.ipa.get() + u64::from(load.seed_offset.get());
+            let _ = guest::write(partition, at, &bytes[..len]);
+        }
+        return Job::Load { load: index + 1, offset: 0, crc: !0 };
+    }
+    Job::Seed { load: index, step: step + 1 }
 }

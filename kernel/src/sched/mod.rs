@@ -35,6 +35,13 @@ pub enum Timer {
 
 const TIMERS: usize = 4;
 
+impl Timer {
+    /// Its place in the deadlines, for the vCPU in `slot` of its core.
+    fn slot(self, slot: usize) -> Slot {
+        Slot((slot * TIMERS + self as usize) as u8)
+    }
+}
+
 /// A line of output without an end leaves after this many milliseconds.
 const FLUSH_AFTER_MS: u64 = 20;
 
@@ -196,9 +203,18 @@ impl Core {
             }
             let now = timer::now();
             let chosen = self.policy.pick(Time(now));
-            self.set_alarm();
             match chosen.map(|index| index.get()) {
-                Some(slot) if self.has_work(slot) => {
+                Some(slot) if !self.has_work(slot) => {
+                    self.load(slot, now);
+                    if !self.again {
+                        self.set_alarm();
+                        let next = &raw const self.vcpus[slot].frame;
+                        let previous = core::mem::replace(&mut self.interrupted, core::ptr::null_mut());
+                        return Resume { next, previous };
+                    }
+                }
+                Some(slot) => {
+                    self.set_alarm();
                     // What led here must not add to a piece of work.
                     if cpu::interrupt_pending() {
                         exit::interrupt::take(self);
@@ -206,19 +222,14 @@ impl Core {
                     }
                     self.work(slot);
                 }
-                Some(slot) => {
-                    self.load(slot);
-                    if !self.again {
-                        if self.rearm {
-                            self.set_alarm();
-                        }
-                        let next = &raw const self.vcpus[slot].frame;
-                        let previous = core::mem::replace(&mut self.interrupted, core::ptr::null_mut());
-                        return Resume { next, previous };
+                None => {
+                    self.set_alarm();
+                    if console::kernel_has_work() {
+                        console::work();
+                    } else {
+                        cpu::wait_for_interrupt();
                     }
                 }
-                None if console::kernel_has_work() => console::work(),
-                None => cpu::wait_for_interrupt(),
             }
             if cpu::interrupt_pending() {
                 exit::interrupt::take(self);
@@ -299,7 +310,7 @@ impl Core {
     /// Sets or clears one of a vCPU's timers.
     #[inline(never)]
     pub fn set_timer(&mut self, slot: usize, timer: Timer, at: Option<u64>) {
-        let which = Slot((slot * TIMERS + timer as usize) as u8);
+        let which = timer.slot(slot);
         match at {
             Some(at) => {
                 self.deadlines.set(which, Time(at));
@@ -432,6 +443,9 @@ impl Core {
         }
         if what & request::ATTENTION != 0 {
             self.vcpus[slot].attention = true;
+            if self.loaded != Some(slot) {
+                self.update_parked(slot);
+            }
             self.wake(slot);
             self.again = true;
         }

@@ -5,6 +5,7 @@ use super::{Core, Timer};
 use crate::arch::{cpu, timer};
 use crate::object::Run;
 use manifest::CorePolicy;
+use sched::Time;
 use vgic::IntId;
 
 /// The virtual timer's interrupt, for guest and host alike.
@@ -12,7 +13,8 @@ pub const VIRTUAL_TIMER: IntId = IntId::ppi(timer::EL1_VIRTUAL as u8);
 
 impl Core {
     /// Makes a vCPU the one that runs at the exception return.
-    pub(super) fn load(&mut self, slot: usize) {
+    #[inline]
+    pub(super) fn load(&mut self, slot: usize, now: u64) {
         if self.loaded == Some(slot) {
             if self.vcpus[slot].attention {
                 self.refresh();
@@ -21,9 +23,9 @@ impl Core {
         }
         self.unload();
         let shared_core = self.kind == CorePolicy::Shared;
-        let Self { vcpus, gic, controls, .. } = self;
+        let Self { vcpus, gic, controls, deadlines, .. } = self;
         let vcpu = &mut vcpus[slot];
-        let partition = vcpu.partition;
+        let (partition, index, timer) = (vcpu.partition, vcpu.index, vcpu.timer);
         vcpu.attention = false;
         // SAFETY: `unload` has stored what was in the processor, and these belong to one vCPU.
         unsafe {
@@ -33,25 +35,24 @@ impl Core {
         controls.allow_fp(self.fp_owner == Some(slot));
         gic.load_virtual(&vcpu.interface);
         gic.enable_virtual(true);
-        let (index, timer) = (vcpu.index, vcpu.timer);
-        self.set_timer(slot, Timer::Virtual, None);
+        // From here on the processor's own timer says when.
+        deadlines.clear(Timer::Virtual.slot(slot));
         let (kicked, in_flight) = {
             let mut shared = partition.shared.lock();
             let mut vgic = shared.vgic();
-            let mut kicked = vgic::VcpuSet::EMPTY;
+            let in_flight = vgic.hw_in_flight(index, VIRTUAL_TIMER);
+            let kicked = vgic.load(index, gic);
             // A timer that ran out meanwhile would interrupt at once: spare that exit.
-            if !vgic.hw_in_flight(index, VIRTUAL_TIMER)
-                && timer.deadline().is_some_and(|at| at <= timer::now())
-            {
-                kicked |= vgic.inject_hw(index, VIRTUAL_TIMER, VIRTUAL_TIMER);
+            if !in_flight && timer.deadline().is_some_and(|at| at <= now) {
+                (kicked | vgic.deliver_hw(index, VIRTUAL_TIMER, VIRTUAL_TIMER, gic), true)
+            } else {
+                (kicked, in_flight)
             }
-            kicked |= vgic.load(index, &mut self.gic);
-            (kicked, vgic.hw_in_flight(index, VIRTUAL_TIMER))
         };
         // The physical interrupt is active exactly while the loaded vCPU's virtual one is in flight.
         if self.timer_active != in_flight {
             self.timer_active = in_flight;
-            self.gic.set_active(timer::EL1_VIRTUAL, in_flight);
+            gic.set_active(timer::EL1_VIRTUAL, in_flight);
         }
         timer.load();
         self.loaded = Some(slot);
@@ -63,12 +64,11 @@ impl Core {
         let Some(slot) = self.loaded.take() else {
             return;
         };
-        let Self { vcpus, gic, .. } = self;
+        let Self { vcpus, gic, deadlines, .. } = self;
         let vcpu = &mut vcpus[slot];
-        let partition = vcpu.partition;
+        let (partition, index) = (vcpu.partition, vcpu.index);
         vcpu.el1.save();
         vcpu.timer = timer::Virtual::save();
-        let (index, timer) = (vcpu.index, vcpu.timer);
         let (kicked, in_flight) = {
             let mut shared = partition.shared.lock();
             let mut vgic = shared.vgic();
@@ -76,14 +76,16 @@ impl Core {
             (kicked, vgic.hw_in_flight(index, VIRTUAL_TIMER))
         };
         gic.save_virtual(&mut vcpu.interface);
+        // What is in flight already needs no second wake-up.
+        if !in_flight
+            && vcpu.run != Run::Off
+            && let Some(at) = vcpu.timer.deadline()
+        {
+            deadlines.set(Timer::Virtual.slot(slot), Time(at));
+        }
         self.timer_active = in_flight;
-        let alive = vcpu.run != Run::Off;
         if cpu::take_late_serror() {
             self.late_serror(slot);
-        }
-        // What is in flight already needs no second wake-up.
-        if !in_flight && alive {
-            self.set_timer(slot, Timer::Virtual, timer.deadline());
         }
         self.deliver(partition, kicked.without(index));
     }
@@ -116,6 +118,14 @@ impl Core {
             let mut vgic = shared.vgic();
             vgic.sync(index, &mut self.gic) | vgic.flush(index, &mut self.gic)
         };
+        self.deliver(partition, kicked.without(index));
+    }
+
+    /// The interrupts of a vCPU that is not loaded have changed: those that its list registers held may have to leave them.
+    pub(super) fn update_parked(&mut self, slot: usize) {
+        let vcpu = &self.vcpus[slot];
+        let (partition, index) = (vcpu.partition, vcpu.index);
+        let kicked = partition.shared.lock().vgic().sync(index, &mut self.gic);
         self.deliver(partition, kicked.without(index));
     }
 

@@ -425,7 +425,7 @@ impl World {
             );
         }
         let mut linked = 0;
-        for vcpu in 0..self.setup.vcpus {
+        for vcpu in (0..self.setup.vcpus).filter(|&vcpu| self.is_loaded(vcpu)) {
             linked += self.model.private[vcpu]
                 .iter()
                 .filter(|irq| irq.linked())

@@ -42,6 +42,7 @@ impl Race {
             surely_disabled: Vec::new(),
             time: 0,
         };
+        race.world.late = true;
         for vcpu in 0..setup.vcpus {
             race.world.load(vcpu);
             race.world.store_groups(vcpu, [true; 2]);
@@ -100,8 +101,8 @@ impl Race {
             _ => {
                 let kicked = self.world.kicks & 1 << vcpu != 0;
                 self.world.kicks &= !(1 << vcpu);
-                if kicked && self.world.is_loaded(vcpu) {
-                    self.world.sync_and_flush(vcpu);
+                if kicked {
+                    self.world.serve(vcpu);
                 }
             }
         }
@@ -361,6 +362,10 @@ impl Race {
                     || tally.last_set <= tally.last_acknowledged,
                 "{name:?} is lost: {tally:?}"
             );
+        }
+        for vcpu in 0..vcpus {
+            self.world.load(vcpu);
+            let _ = self.world.on_core(vcpu, |vgic, vcpu, hw| vgic.sync(vcpu, hw));
         }
         for vcpu in 0..vcpus {
             for intid in self.world.hot.clone() {

@@ -109,7 +109,9 @@ impl CpuInterface for Hw<'_> {
     fn write(&mut self, index: usize, value: ListRegister) {
         self.core.touched.set(self.core.touched.get() + 1);
         assert!(index < self.core.count);
-        if let Some(physical) = value.physical() {
+        if let Some(physical) = value.physical()
+            && !value.is_invalid()
+        {
             assert!(
                 !value.is_pending() || !value.is_active(),
                 "pending and active with HW=1"
@@ -128,6 +130,20 @@ impl CpuInterface for Hw<'_> {
             }
         }
         self.core.lrs[index] = value;
+    }
+
+    fn take(&mut self, used: u32, into: &mut [ListRegister; 16]) {
+        for slot in (0..self.core.count).filter(|slot| used & 1 << slot != 0) {
+            self.core.touched.set(self.core.touched.get() + 1);
+            into[slot] = std::mem::replace(&mut self.core.lrs[slot], ListRegister::EMPTY);
+        }
+    }
+
+    fn put(&mut self, used: u32, from: &[ListRegister; 16]) {
+        assert!(self.core.lrs.iter().all(|lr| lr.is_invalid() && !lr.has_eoi()), "not empty before a load");
+        for slot in (0..self.core.count).filter(|slot| used & 1 << slot != 0) {
+            self.write(slot, from[slot]);
+        }
     }
 
     fn empty(&self) -> u32 {

@@ -35,6 +35,8 @@ pub struct World {
     pub model: Reference,
     /// vCPUs that were to be kicked and have not been yet.
     pub kicks: u32,
+    /// Whether kicks of vCPUs that are switched out are late, too.
+    pub late: bool,
     /// The interrupts that this world uses: few, so that much happens to each.
     pub hot: Vec<u16>,
     /// Those to which most happens at present, and whether little else does.
@@ -95,6 +97,7 @@ impl World {
             physical: Physical::default(),
             model: Reference::new(setup.version, setup.vcpus, usize::from(setup.spis)),
             kicks: 0,
+            late: false,
             hot,
             focus: Vec::new(),
             quiet: false,
@@ -143,11 +146,23 @@ impl World {
             eprintln!("    kicks {:#x}", set.bits());
         }
         self.kicks |= set.bits();
-        for vcpu in 0..self.setup.vcpus {
-            if !self.is_loaded(vcpu) {
-                // Nothing to interrupt; the next load flushes.
-                self.kicks &= !(1 << vcpu);
+        if !self.late {
+            for vcpu in (0..self.setup.vcpus).filter(|&vcpu| set.bits() & 1 << vcpu != 0) {
+                if !self.is_loaded(vcpu) {
+                    self.serve(vcpu);
+                }
             }
+        }
+    }
+
+    /// What the kernel does when a kick comes to the core of a vCPU.
+    pub fn serve(&mut self, vcpu: usize) {
+        if self.is_loaded(vcpu) {
+            self.sync_and_flush(vcpu);
+        } else {
+            self.kicks &= !(1 << vcpu);
+            let others = self.on_core(vcpu, |vgic, vcpu, hw| vgic.sync(vcpu, hw));
+            self.kick(others);
         }
     }
 
@@ -194,9 +209,7 @@ impl World {
             }
             let vcpu = self.kicks.trailing_zeros() as usize;
             self.kicks &= !(1 << vcpu);
-            if self.is_loaded(vcpu) {
-                self.sync_and_flush(vcpu);
-            }
+            self.serve(vcpu);
         }
         panic!("kicks without end");
     }
@@ -217,8 +230,13 @@ impl World {
         if let Some(vcpu) = self.loaded[core] {
             let others = self.on_core(vcpu, |vgic, vcpu, hw| vgic.save(vcpu, hw));
             self.loaded[core] = None;
-            self.kicks &= !(1 << vcpu);
             self.kick(others);
+            // The private physical interrupts of a core are active for the vCPU that is loaded there.
+            for intid in 16..32 {
+                if self.physical.is_active(core, intid) {
+                    self.physical.deactivate(core, intid);
+                }
+            }
             let empty = self.cores[core]
                 .lrs
                 .iter()
@@ -238,6 +256,13 @@ impl World {
         let core = self.core_of(vcpu);
         self.unload(core);
         self.loaded[core] = Some(vcpu);
+        self.kicks &= !(1 << vcpu);
+        for intid in 16..32 {
+            let index = VcpuIndex::new(vcpu as u8);
+            if self.vgic().hw_in_flight(index, id(intid)) {
+                self.physical.activate(core, intid);
+            }
+        }
         let others = self.on_core(vcpu, |vgic, vcpu, hw| vgic.load(vcpu, hw));
         self.kick(others);
         assert!(

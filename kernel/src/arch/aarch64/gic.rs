@@ -149,6 +149,14 @@ impl CpuInterface for Gic {
         either!(self, core => core.write(index, value));
     }
     #[inline(always)]
+    fn take(&mut self, used: u32, into: &mut [ListRegister; 16]) {
+        either!(self, core => core.take(used, into));
+    }
+    #[inline(always)]
+    fn put(&mut self, used: u32, from: &[ListRegister; 16]) {
+        either!(self, core => core.put(used, from));
+    }
+    #[inline(always)]
     fn empty(&self) -> u32 {
         either!(self, core => core.empty())
     }

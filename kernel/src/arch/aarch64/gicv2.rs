@@ -187,6 +187,35 @@ impl Core {
         self.hypervisor.write32(GICH_LR + 4 * index, value.to_v2());
     }
 
+    #[inline(always)]
+    pub(super) fn take(&self, used: u32, into: &mut [ListRegister; 16]) {
+        let mut left = used;
+        for (index, place) in into.iter_mut().enumerate() {
+            if left == 0 {
+                break;
+            }
+            if left & 1 != 0 {
+                *place = self.read(index);
+                self.hypervisor.write32(GICH_LR + 4 * index, 0);
+            }
+            left >>= 1;
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn put(&self, used: u32, from: &[ListRegister; 16]) {
+        let mut left = used;
+        for (index, value) in from.iter().enumerate() {
+            if left == 0 {
+                break;
+            }
+            if left & 1 != 0 {
+                self.write(index, *value);
+            }
+            left >>= 1;
+        }
+    }
+
     pub(super) fn save_virtual(&mut self, state: &mut VirtualState) {
         state.vmcr = self.hypervisor.read32(GICH_VMCR);
         state.ap0[0] = self.hypervisor.read32(GICH_APR);

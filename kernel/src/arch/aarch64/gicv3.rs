@@ -250,6 +250,18 @@ impl Core {
         );
     }
 
+    #[inline(always)]
+    pub(super) fn take(&self, used: u32, into: &mut [ListRegister; 16]) {
+        // SAFETY: reads and empties list registers that exist, of the vCPU that leaves; `into` has room for all.
+        unsafe { lists_take(into, used) }
+    }
+
+    #[inline(always)]
+    pub(super) fn put(&self, used: u32, from: &[ListRegister; 16]) {
+        // SAFETY: as for `write`.
+        unsafe { lists_put(from, used) }
+    }
+
     pub(super) fn save_virtual(&mut self, state: &mut VirtualState) {
         state.vmcr = mrs!("s3_4_c12_c11_7") as u32;
         state.ap0[0] = mrs!("s3_4_c12_c8_0") as u32;
@@ -293,6 +305,53 @@ impl Core {
         (mask, Groups::from_bits(vmcr as u8 & 3))
     }
 }
+
+unsafe extern "C" {
+    fn lists_take(into: *mut [ListRegister; 16], used: u32);
+    fn lists_put(from: *const [ListRegister; 16], used: u32);
+}
+
+// The lowest are used first, so each routine ends early.
+core::arch::global_asm!(
+    r#"
+    .macro each_list what
+    .irp    n, 0, 1, 2, 3, 4, 5, 6, 7
+    \what   \n, s3_4_c12_c12_\n, 8 * \n
+    .endr
+    .irp    n, 0, 1, 2, 3, 4, 5, 6, 7
+    \what   \n + 8, s3_4_c12_c13_\n, 8 * \n + 64
+    .endr
+    .endm
+    .macro take_list n, register, at
+    cbz     w1, 1f
+    tbz     w1, #0, 2f
+    mrs     x2, \register
+    msr     \register, xzr
+    str     x2, [x0, #\at]
+2:  lsr     w1, w1, #1
+    .endm
+    .macro put_list n, register, at
+    cbz     w1, 1f
+    tbz     w1, #0, 2f
+    ldr     x2, [x0, #\at]
+    msr     \register, x2
+2:  lsr     w1, w1, #1
+    .endm
+
+    .section .text.hot, "ax"
+    .balign 64
+    .global lists_take
+lists_take:
+    each_list take_list
+1:  ret
+    .balign 64
+    .global lists_put
+lists_put:
+    each_list put_list
+1:  ret
+    .text
+    "#
+);
 
 /// Walks a region of redistributors for the one of a core (GICR_TYPER: affinity in the upper half, Last bit 4, VLPIS bit 1).
 fn find(region: Mmio, affinity: u64) -> Option<Mmio> {
