@@ -8,46 +8,13 @@ use crate::memory::{Arena, Frames, Range};
 use crate::object::{DeviceSlot, Model, Partition, Placed, Shared, Start, State, Target as Then, Vcpu, VcpuLink};
 use crate::platform::{Board, GicAddresses};
 use crate::sched::{Core, OwnInterrupts};
-use crate::console::{self, Text};
-use crate::{print_early, system};
-use core::fmt;
+use crate::console::Line;
+use crate::{console, refuse, system};
 use core::sync::atomic::AtomicU32;
 use manifest::{ANYWHERE, CorePolicy, DeviceKind, Gic as GicVersion, MAX_CONTEXTS_PER_CORE, MAX_CORES, Manifest, RegionKind};
 use sched::{Budget, Params, Ticks, Time};
 use stage2::{AddressSpace, Ipa, Kind, Mapping, Pa, PaRange, Rights, Vmid};
 use vgic::{Config, Distributor, VcpuIndex, Vgic};
-
-/// Why a system does not fit its board.
-#[derive(Debug)]
-pub enum BuildError {
-    /// More cores are described than there are.
-    Cores { needed: u64, present: u64 },
-    /// A partition needs the other interrupt controller.
-    Gic { partition: &'static manifest::Name, needs: u64, has: u64 },
-    /// A partition's memory does not fit.
-    Memory { partition: &'static manifest::Name, size: u64, largest: u64 },
-    /// A partition's memory is wanted where there is none.
-    Place { partition: &'static manifest::Name, pa: u64 },
-    /// Its address space cannot be made.
-    Space { partition: &'static manifest::Name, error: stage2::Error },
-    /// Its interrupt controller cannot be made.
-    Vgic { partition: &'static manifest::Name },
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cores { needed, present } => write!(f, "the system needs {needed} cores, the board has {present}"),
-            Self::Gic { partition, needs, has } => write!(f, "{partition} needs a GICv{needs}, the board has a GICv{has}: a guest's interrupt controller is its board's"),
-            Self::Memory { partition, size, largest } => {
-                write!(f, "{partition} needs {} MiB of contiguous memory, the board has {} MiB left", size >> 20, largest >> 20)
-            }
-            Self::Place { partition, pa } => write!(f, "{partition} wants memory at physical address {pa:#x}, where none is free"),
-            Self::Space { partition, error } => write!(f, "{partition} cannot have its address space: {error}"),
-            Self::Vgic { partition } => write!(f, "{partition} has more vCPUs or interrupts than its interrupt controller can have"),
-        }
-    }
-}
 
 /// Size of a core's stack in bytes.
 const STACK: u64 = 8192;
@@ -109,7 +76,7 @@ impl Seed {
         control::forget_all_guest_translations();
         let gic = start_gic(&self.gic);
         let (Some(policy), Some(vcpus), Some(gic)) = (self.policy.take(), self.vcpus.take(), gic) else {
-            panic!("core {} has no redistributor in the device tree", u64::from(self.index));
+            refuse(|line| line.text("core ").number(u64::from(self.index)).text(" has no redistributor in the device tree"));
         };
         let target = gic.target();
         let core = self.core.insert(Core::new(self.index, gic, controls, self.kind, policy, vcpus, self.own));
@@ -129,14 +96,14 @@ impl Seed {
 /// Makes partitions, vCPUs and what each core starts from.
 /// (Not inlined, like the functions below: each keeps large objects on the boot stack for a moment.)
 ///
-/// # Errors
-///
-/// Why the system does not fit the board.
+/// A system that does not fit the board is refused.
 #[inline(never)]
-pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, frames: &mut Frames, stacks: Stacks) -> Result<&'static mut [Seed], BuildError> {
+pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, frames: &mut Frames, stacks: Stacks) -> &'static mut [Seed] {
     let count = manifest.cores.len();
     if count > board.core_count {
-        return Err(BuildError::Cores { needed: count as u64, present: board.core_count as u64 });
+        refuse(|line| {
+            line.text("the system needs ").number(count as u64).text(" cores, the board has ").number(board.core_count as u64)
+        });
     }
     let version = match board.gic {
         GicAddresses::V2 { .. } => GicVersion::V2,
@@ -146,7 +113,7 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, fra
     let mut builder = Builder { manifest, board, version, arena, frames, slots: [0; MAX_CORES], vtcr: 0 };
     let mut partitions = builder.arena.room(manifest.partitions().len());
     for (index, record) in manifest.partitions().iter().enumerate() {
-        partitions.push(builder.partition(index as u8, record)?);
+        partitions.push(builder.partition(index as u8, record));
     }
     let partitions: &[Partition] = partitions.all();
     system::set_partitions(partitions);
@@ -176,8 +143,10 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, fra
         });
     }
     let (partitions, used) = (partitions.len() as u64, builder.arena.used() >> 10);
-    print_early!("system {}: {partitions} partition(s), {} core(s), {used} KiB of kernel objects", manifest.header.system, count as u64);
-    Ok(seeds.all())
+    let mut line = console::early();
+    line.text("system ").text(manifest.header.system.as_str()).text(": ").number(partitions).text(" partition(s), ");
+    line.number(count as u64).text(" core(s), ").number(used).text(" KiB of kernel objects").end();
+    seeds.all()
 }
 
 /// What partitions and vCPUs are made from.
@@ -195,13 +164,16 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     #[inline(never)]
-    fn partition(&mut self, index: u8, record: &'static manifest::Partition) -> Result<Partition, BuildError> {
+    fn partition(&mut self, index: u8, record: &'static manifest::Partition) -> Partition {
         let name = &record.name;
         let needs = GicVersion::decode(record.gic).unwrap_or(GicVersion::Any);
         if !needs.suits(self.version) {
-            return Err(BuildError::Gic { partition: name, needs: needs as u64, has: self.version as u64 });
+            refuse_partition(name, |line| {
+                line.text(" needs a GICv").number(needs as u64).text(", the board has a GICv").number(self.version as u64);
+                line.text(": a guest's interrupt controller is its board's")
+            });
         }
-        let (regions, mut space) = self.space(index, record)?;
+        let (regions, mut space) = self.space(index, record);
         let vttbr = space.vttbr();
         self.vtcr = space.vtcr();
         let vcpus = self.manifest.vcpus(record);
@@ -214,59 +186,66 @@ impl Builder<'_> {
         });
         let devices = self.device_slots(record);
         let loads = self.manifest.loads(record);
-        let shared = self.shared(record, space)?;
+        let shared = self.shared(record, space);
         let partition = Partition::new(index, record, self.version, vttbr, regions, loads, devices, links, shared);
         if record.autostart != 0 {
             partition.set_state(State::Loading);
         }
-        Ok(partition)
+        partition
     }
 
     /// A partition's memory, and the address space with it.
-    fn space(&mut self, index: u8, record: &'static manifest::Partition) -> Result<(&'static [Placed], AddressSpace), BuildError> {
+    fn space(&mut self, index: u8, record: &'static manifest::Partition) -> (&'static [Placed], AddressSpace) {
         let name = &record.name;
-        let refused = |error| BuildError::Space { partition: name, error };
+        let refused = |error: stage2::Error| -> ! {
+            refuse_partition(name, |line| line.text(" cannot have its address space: ").text(error.reason()))
+        };
         let vmid = Vmid::new(index + 1).unwrap_or_else(|| unreachable!());
         let bits = AddressSpace::MAX_IPA_BITS.min(control::physical_bits());
-        let space = AddressSpace::new(self.arena, bits, pa_range(), vmid).map_err(refused)?;
+        let space = AddressSpace::new(self.arena, bits, pa_range(), vmid).unwrap_or_else(|error| refused(error));
         let records = self.manifest.regions(record);
         let mut regions = self.arena.room(records.len());
         for region in records {
-            let r = place(name, region, self.frames)?;
+            let r = place(name, region, self.frames);
             let ram = r.kind == RegionKind::Ram;
             let rights = Rights { write: ram, execute: true };
-            space.map(self.arena, &mut Tlb, Mapping { ipa: Ipa::new(r.ipa), pa: r.pa, size: r.size, kind: Kind::Normal, rights }).map_err(refused)?;
-            let kind = Text(if ram { "RAM" } else { "ROM" });
-            print_early!("{name}: {kind} {:#x}-{:#x} at {:#x}", r.ipa, r.ipa + r.size, r.pa.get());
+            space.map(self.arena, &mut Tlb, Mapping { ipa: Ipa::new(r.ipa), pa: r.pa, size: r.size, kind: Kind::Normal, rights }).unwrap_or_else(|error| refused(error));
+            let mut line = console::early();
+            line.text(name.as_str()).text(if ram { ": RAM " } else { ": ROM " }).hex(r.ipa);
+            line.text("-").hex(r.ipa + r.size).text(" at ").hex(r.pa.get()).end();
             regions.push(r);
         }
         if let GicAddresses::V2 { guest, .. } = self.board.gic {
             let rights = Rights { write: true, execute: false };
             let (ipa, pa) = (Ipa::new(record.gicc.get()), Pa::new(guest.start));
-            space.map(self.arena, &mut Tlb, Mapping { ipa, pa, size: 0x2000, kind: Kind::Device, rights }).map_err(refused)?;
+            space.map(self.arena, &mut Tlb, Mapping { ipa, pa, size: 0x2000, kind: Kind::Device, rights }).unwrap_or_else(|error| refused(error));
         }
-        Ok((regions.all(), space))
+        (regions.all(), space)
     }
 
     #[inline(never)]
-    fn shared(&mut self, record: &'static manifest::Partition, space: AddressSpace) -> Result<Shared, BuildError> {
+    fn shared(&mut self, record: &'static manifest::Partition, space: AddressSpace) -> Shared {
         let count = record.vcpus.get();
         let config = Config {
             version: if self.version == GicVersion::V2 { vgic::Version::V2 } else { vgic::Version::V3 },
             vcpus: count as u8,
             spis: record.spis.get(),
         };
-        let bad = BuildError::Vgic { partition: &record.name };
+        let bad = || -> ! {
+            refuse_partition(&record.name, |line| {
+                line.text(" has more vCPUs or interrupts than its interrupt controller can have")
+            })
+        };
         let mut distributor = Distributor::new();
         let cpus = self.arena.slice(usize::from(count), |_| vgic::Cpu::new());
         if Vgic::new(config, &mut distributor, cpus).is_err() {
-            return Err(bad);
+            bad();
         }
         let Ok(power) = psci::Vm::new(count as u8, workarounds()) else {
-            return Err(bad);
+            bad();
         };
         let has = |kind: DeviceKind| self.manifest.devices(record).iter().any(|d| d.kind == kind as u8);
-        Ok(Shared {
+        Shared {
             space,
             distributor,
             cpus,
@@ -279,7 +258,7 @@ impl Builder<'_> {
             then: Then::Off,
             seed: manifest::Seed::begin(&[0; 8], 0, 0),
             crash: None,
-        })
+        }
     }
 
     fn device_slots(&mut self, record: &manifest::Partition) -> &'static [DeviceSlot] {
@@ -322,32 +301,46 @@ fn entity(record: &manifest::Vcpu, partition: &Partition, policy: &mut sched::Co
     let (budget, period) = (record.budget_ns.get(), record.period_ns.get());
     let budget = (budget != 0).then(|| Budget { time: ticks(budget), period: ticks(period) });
     let Some(entity) = policy.add(Params { priority: record.priority, budget }, Time(timer::now())) else {
-        panic!("{}: its budget is not valid on a counter of {} Hz", partition.name, timer::frequency());
+        refuse_partition(&partition.name, |line| {
+            line.text(": its budget is not valid on a counter of ").number(timer::frequency()).text(" Hz")
+        });
     };
     entity
 }
 
-fn place(partition: &'static manifest::Name, region: &manifest::Region, frames: &mut Frames) -> Result<Placed, BuildError> {
+fn place(partition: &'static manifest::Name, region: &manifest::Region, frames: &mut Frames) -> Placed {
     let (size, pa) = (region.size.get(), region.pa.get());
     let range = if pa == ANYWHERE {
         // A block of stage 2 needs its physical address aligned as its guest-physical one.
         let align = if size >= 1 << 30 { 1 << 30 } else { 2 << 20 };
         let align = if size < 2 << 20 { 4096 } else { align };
         frames.take(size, align).or_else(|| frames.take(size, (2 << 20).min(align)))
-            .ok_or(BuildError::Memory { partition, size, largest: frames.largest() })?
+            .unwrap_or_else(|| {
+                refuse_partition(partition, |line| {
+                    line.text(" needs ").number(size >> 20).text(" MiB of contiguous memory, the board has ");
+                    line.number(frames.largest() >> 20).text(" MiB left")
+                })
+            })
     } else {
         let range = Range::new(pa, size);
         if !frames.take_at(range) {
-            return Err(BuildError::Place { partition, pa });
+            refuse_partition(partition, |line| {
+                line.text(" wants memory at physical address ").hex(pa).text(", where none is free")
+            });
         }
         range
     };
-    Ok(Placed {
+    Placed {
         ipa: region.ipa.get(),
         size,
         pa: Pa::new(range.start),
         kind: RegionKind::decode(region.kind).unwrap_or(RegionKind::Rom),
-    })
+    }
+}
+
+/// Refuses a system because of one of its partitions.
+fn refuse_partition(name: &manifest::Name, reason: impl for<'a> FnOnce(&'a mut Line) -> &'a mut Line) -> ! {
+    refuse(|line| reason(line.text(name.as_str())))
 }
 
 /// What the firmware says of its workarounds. The kernel passes none of them through, so a core that needs one is
@@ -411,7 +404,10 @@ pub fn start_cores(seeds: &'static mut [Seed], root: Pa) -> ! {
         place.set([root.get(), seed.stack as u64, core::ptr::from_mut(seed) as u64]);
         let at = mmu::image_pa() + (core::ptr::from_ref(place) as usize - Image::start()) as u64;
         if let Err(error) = smc::cpu_on(seed.affinity, entry, at) {
-            panic!("core {} ({:#x}) does not start: the firmware answers {}", u64::from(seed.index), seed.affinity, Text(error));
+            refuse(|line| {
+                line.text("core ").number(u64::from(seed.index)).text(" (").hex(seed.affinity);
+                line.text(") does not start: the firmware answers ").text(error)
+            });
         }
     }
     crate::run(first)

@@ -13,8 +13,8 @@ use crate::arch::cpu;
 use crate::arch::sync::SpinLock;
 use crate::platform::Uart;
 use crate::system;
-use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use manifest::Word;
 
 /// Capacity of a ring in bytes; a power of two.
 const RING: usize = 1024;
@@ -469,81 +469,84 @@ pub fn interrupt(mut handle: impl FnMut(Key)) {
     }
 }
 
-/// A line of the kernel's own, made without the formatting machinery because guests run meanwhile.
-pub struct Line(());
+/// A line of the kernel's own. It goes to the kernel's ring; while the kernel boots and when it dies, straight to the port.
+pub struct Line {
+    early: bool,
+}
 
 impl Line {
-    /// Begins a line.
-    #[must_use]
-    pub fn begin() -> Self {
-        Self(())
+    #[inline(never)]
+    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        if self.early {
+            let mut output = OUTPUT.lock();
+            bytes.iter().for_each(|&byte| output.put_early(byte));
+        } else {
+            KERNEL_RING.extend(bytes);
+        }
+        self
     }
 
     /// Adds text.
     #[inline(never)]
     pub fn text(&mut self, text: &str) -> &mut Self {
-        KERNEL_RING.extend(text.as_bytes());
-        self
+        self.bytes(text.as_bytes())
     }
 
     /// Adds a number in hexadecimal.
     #[inline(never)]
     pub fn hex(&mut self, value: u64) -> &mut Self {
-        self.text("0x");
-        let digits = (64 - value.leading_zeros()).div_ceil(4).max(1);
-        for digit in (0..digits).rev() {
-            let nibble = (value >> (4 * digit)) as u8 & 15;
-            KERNEL_RING.push(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble });
-        }
-        self
+        self.text("0x").digits(value, 16)
     }
 
     /// Adds a number in decimal.
     #[inline(never)]
     pub fn number(&mut self, value: u64) -> &mut Self {
-        let mut digits = [0u8; 20];
-        let mut rest = value;
-        let mut count = 0;
-        for place in digits.iter_mut().rev() {
-            *place = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            count += 1;
-            if rest == 0 {
+        self.digits(value, 10)
+    }
+
+    #[inline(never)]
+    fn digits(&mut self, mut value: u64, base: u64) -> &mut Self {
+        let mut digits = [0; 20];
+        let mut first = digits.len();
+        for (place, digit) in digits.iter_mut().enumerate().rev() {
+            let low = (value % base) as u8;
+            *digit = if low < 10 { b'0' + low } else { b'a' - 10 + low };
+            first = place;
+            value /= base;
+            if value == 0 {
                 break;
             }
         }
-        for &digit in &digits[20 - count..] {
-            KERNEL_RING.push(digit);
-        }
-        self
+        self.bytes(digits.get(first..).unwrap_or(&[]))
+    }
+
+    /// Adds a word of an error.
+    pub fn word(&mut self, word: Word<'_>) {
+        match word {
+            Word::Text(text) => self.text(text),
+            Word::Number(value) => self.number(value),
+            Word::Hex(value) => self.hex(value),
+        };
     }
 
     /// Ends the line.
     pub fn end(&mut self) {
-        KERNEL_RING.push(b'\n');
+        self.text(if self.early { "\r\n" } else { "\n" });
     }
 }
 
 /// Writes kernel lines while no other core does.
 pub fn say(write: impl FnOnce(&mut Line)) {
     let _turn = KERNEL_WRITER.lock();
-    write(&mut Line::begin());
+    write(&mut Line { early: false });
 }
 
-/// Formatted output straight to the port: while the kernel boots, and when it dies.
-pub struct Early;
-
-impl Write for Early {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut output = OUTPUT.lock();
-        for byte in text.bytes() {
-            if byte == b'\n' {
-                output.put_early(b'\r');
-            }
-            output.put_early(byte);
-        }
-        Ok(())
-    }
+/// Begins a line straight to the port: while the kernel boots, and when it dies.
+#[must_use]
+pub fn early() -> Line {
+    let mut line = Line { early: true };
+    line.text("[tessera] ");
+    line
 }
 
 impl Output {
@@ -558,25 +561,7 @@ impl Output {
     }
 }
 
-/// Text in a formatted line, as it is: `str`'s own formatting also pads and cuts, and is large.
-pub struct Text<'a>(pub &'a str);
-
-impl fmt::Display for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
 /// Forgets who has the port: the kernel is dying, and the lock may be held by what died.
 pub fn seize() {
     OUTPUT.force_unlock();
-}
-
-/// Prints a line while the kernel boots, or when it dies.
-#[macro_export]
-macro_rules! print_early {
-    ($($arguments:tt)*) => {{
-        use core::fmt::Write as _;
-        let _ = writeln!($crate::console::Early, "[tessera] {}", format_args!($($arguments)*));
-    }};
 }

@@ -22,7 +22,7 @@ use crate::arch::mmu::{BootMap, Map};
 use crate::arch::start::Image;
 use crate::arch::{cpu, mmu, smc, vectors};
 use crate::build::Seed;
-use crate::console::Text;
+use crate::console::Line;
 use crate::memory::{Arena, Frames, Range};
 use crate::platform::{Board, BoardError, Fdt, LARGEST_TREE, Uart};
 use crate::sched::Core;
@@ -36,7 +36,7 @@ extern "C" fn boot(tree: u64, image: u64, level: u64) -> ! {
     // SAFETY: once, on the boot core, with the boot tables live.
     let mut map = unsafe { BootMap::new(level) };
     let Some(fdt) = find_tree(&mut map, tree) else {
-        refuse(format_args!("{}", BoardError::NoTree));
+        refuse_board(BoardError::NoTree);
     };
     let (uart, board) = platform::read(&fdt, Range::new(tree, fdt.len() as u64));
     if let Some((registers, kind, _)) = uart
@@ -45,12 +45,14 @@ extern "C" fn boot(tree: u64, image: u64, level: u64) -> ! {
         // SAFETY: just mapped; the tree says what it is.
         console::open(Uart::new(unsafe { mmu::registers(registers.start, registers.len()) }, kind));
     }
-    print_early!("Tessera {} on core {:#x}", env!("CARGO_PKG_VERSION"), cpu::affinity());
+    console::early().text(concat!("Tessera ", env!("CARGO_PKG_VERSION"), " on core ")).hex(cpu::affinity()).end();
     if level != 2 {
-        print_early!("entered at EL{level}, but a hypervisor needs EL2: on QEMU add virtualization=on; elsewhere let the firmware start the kernel at EL2");
+        console::early().text("entered at EL").number(level).text(
+            ", but a hypervisor needs EL2: on QEMU add virtualization=on; elsewhere let the firmware start the kernel at EL2",
+        ).end();
         cpu::halt();
     }
-    let mut board = board.unwrap_or_else(|error| refuse(format_args!("{error}")));
+    let mut board = board.unwrap_or_else(|error| refuse_board(error));
     let image = Range::new(image, (Image::end() - Image::start()) as u64);
     if board.bundle.is_none() {
         board.bundle = bundle::appended(&mut map, image.end);
@@ -60,14 +62,16 @@ extern "C" fn boot(tree: u64, image: u64, level: u64) -> ! {
     board.reserved.iter().chain(&board.bundle).chain([&image]).for_each(|used| frames.reserve(*used));
     let (mut arena, stacks, root) = final_tables(&mut map, &mut frames, &board);
     let bytes = shown_bundle(&board);
-    let manifest = bundle::read(bytes).unwrap_or_else(|error| refuse(format_args!("{error}")));
+    let manifest = bundle::read(bytes).unwrap_or_else(|error| refuse(|line| {
+        error.words(&mut |word| line.word(word));
+        line
+    }));
     system::set_bundle(bytes);
     system::set_seed(board.seed);
     if board.seed.is_none() {
-        print_early!("warning: the boot loader passed no /chosen/rng-seed; the guests' seeds are only as random as the time of boot");
+        console::early().text("warning: the boot loader passed no /chosen/rng-seed; the guests' seeds are only as random as the time of boot").end();
     }
-    let seeds = build::build(&manifest, &board, &mut arena, &mut frames, stacks)
-        .unwrap_or_else(|error| refuse(format_args!("{error}")));
+    let seeds = build::build(&manifest, &board, &mut arena, &mut frames, stacks);
     build::start_cores(seeds, root)
 }
 
@@ -82,7 +86,7 @@ fn find_tree(map: &mut BootMap, tree: u64) -> Option<Fdt<'static>> {
 fn final_tables(map: &mut BootMap, frames: &mut Frames, board: &Board) -> (Arena, build::Stacks, stage2::Pa) {
     let block = frames.take(Arena::SIZE, Arena::SIZE);
     let Some(block) = block.filter(|block| map.map(block.start, block.len(), false).is_some()) else {
-        refuse(format_args!("the board has no 2 MiB of free RAM in reach for the kernel"));
+        refuse(|line| line.text("the board has no 2 MiB of free RAM in reach for the kernel"));
     };
     // SAFETY: just taken and mapped.
     let mut arena = unsafe { Arena::new(block) };
@@ -98,7 +102,9 @@ fn final_tables(map: &mut BootMap, frames: &mut Frames, board: &Board) -> (Arena
         Ok(root) => (arena, stacks, root),
         Err(error) => {
             let (reason, at) = mmu::reason(&error);
-            refuse(format_args!("the kernel's own translation tables cannot be made: {}: {:#x}", Text(reason), at as u64));
+            refuse(|line| {
+                line.text("the kernel's own translation tables cannot be made: ").text(reason).text(": ").hex(at as u64)
+            });
         }
     }
 }
@@ -106,11 +112,13 @@ fn final_tables(map: &mut BootMap, frames: &mut Frames, board: &Board) -> (Arena
 /// The bundle's bytes, in the window.
 fn shown_bundle(board: &Board) -> &'static [u8] {
     let Some(range) = board.bundle.filter(|range| range.end <= mmu::REACH) else {
-        refuse(format_args!("there is no bundle: pass one as the initrd, or boot the single-file image"));
+        refuse(|line| line.text("there is no bundle: pass one as the initrd, or boot the single-file image"));
     };
     let inside = board.ram.iter().any(|bank| bank.start <= range.start && range.end <= bank.end);
     if !inside {
-        refuse(format_args!("the bundle at {:#x}-{:#x} is not in RAM", range.start, range.end));
+        refuse(|line| {
+            line.text("the bundle at ").hex(range.start).text("-").hex(range.end).text(" is not in RAM")
+        });
     }
     // SAFETY: RAM that is reserved for the bundle; nothing writes to it.
     unsafe { core::slice::from_raw_parts(mmu::window(stage2::Pa::new(range.start)) as *const u8, range.len() as usize) }
@@ -135,9 +143,35 @@ fn run(seed: &'static mut Seed) -> ! {
 }
 
 /// Says why the system cannot run, and stops.
-fn refuse(reason: core::fmt::Arguments<'_>) -> ! {
-    print_early!("cannot start: {reason}");
-    print_early!("the machine is stopped");
+#[inline(always)]
+fn refuse(reason: impl for<'a> FnOnce(&'a mut Line) -> &'a mut Line) -> ! {
+    let mut line = begin_refusal();
+    reason(&mut line);
+    stop(line)
+}
+
+#[inline(never)]
+fn begin_refusal() -> Line {
+    let mut line = console::early();
+    line.text("cannot start: ");
+    line
+}
+
+fn refuse_board(error: BoardError) -> ! {
+    let (text, number) = error.reason();
+    refuse(|line| {
+        line.text(text);
+        match number {
+            Some(number) => line.number(number),
+            None => line,
+        }
+    })
+}
+
+#[inline(never)]
+fn stop(mut line: Line) -> ! {
+    line.end();
+    console::early().text("the machine is stopped").end();
     if cpu::exception_level() == 2 {
         smc::system_off();
     }

@@ -85,11 +85,7 @@ impl Lists {
             both: 0,
             reading: 0,
             loaded: false,
-            maintenance: Maintenance {
-                no_pending: false,
-                not_present: false,
-                trap_dir: false,
-            },
+            maintenance: Maintenance::OFF,
             asleep: false,
             slots: [0; 16],
             sgi_sources: [0; 16],
@@ -209,13 +205,16 @@ impl Lists {
     #[inline]
     pub(crate) fn is_simple(&self) -> bool {
         self.dirty | self.again | self.release | self.spilled_levels == 0
-            && self.maintenance == Maintenance::default()
+            && self.maintenance.is_off()
     }
 
     /// List register `slot` of a vCPU that is switched out.
     #[inline]
     pub(crate) fn parked(&self, slot: u32) -> ListRegister {
-        self.parked.get((slot & 15) as usize).copied().unwrap_or(ListRegister::EMPTY)
+        self.parked
+            .get((slot & 15) as usize)
+            .copied()
+            .unwrap_or(ListRegister::EMPTY)
     }
 
     /// The INTID in list register `slot`.
@@ -273,7 +272,7 @@ impl Lists {
         self.both = 0;
         self.reading = 0;
         self.loaded = false;
-        self.maintenance = Maintenance::default();
+        self.maintenance = Maintenance::OFF;
         self.asleep = true;
         self.sgi_sources = [0; 16];
         self.sgi_current = [0; 16];

@@ -4,7 +4,7 @@
 //! part in it: nothing waits, nothing is spilled, a list register is free.
 
 use crate::id::{IntId, VcpuIndex, VcpuSet};
-use crate::interface::{CpuInterface, Groups, Maintenance};
+use crate::interface::{CpuInterface, Groups};
 use crate::list_register::ListRegister;
 use crate::vgic::Vgic;
 
@@ -103,7 +103,7 @@ impl Vgic<'_> {
             && groups.contains(group)
             && lists.is_quiet()
             && lists.loaded
-            && lists.maintenance == Maintenance::default()
+            && lists.maintenance.is_off()
             && (slot as usize) < hw.list_registers();
         if !plain {
             return false;

@@ -35,7 +35,7 @@ impl Vgic<'_> {
             };
         }
         if lists.dirty | lists.again | lists.release | lists.eoi != 0
-            || lists.maintenance.not_present
+            || lists.maintenance.not_present()
         {
             return self.sync_all(vcpu, hw);
         }
@@ -69,7 +69,7 @@ impl Vgic<'_> {
             return kicks;
         };
         let (used, eoi, dirty, again) = (lists.used, lists.eoi, lists.dirty, lists.again);
-        if lists.maintenance.not_present {
+        if lists.maintenance.not_present() {
             kicks |= self.end_counted(index, hw);
         }
         if used != 0 {
@@ -116,7 +116,7 @@ impl Vgic<'_> {
         let Some(lists) = self.lists(vcpu.get()) else {
             return VcpuSet::EMPTY;
         };
-        let simple = lists.maintenance == Maintenance::default();
+        let simple = lists.maintenance.is_off();
         if simple && lists.is_quiet() {
             return VcpuSet::EMPTY;
         }
@@ -176,7 +176,7 @@ impl Vgic<'_> {
         };
         if lists.dirty | lists.release | lists.eoi != 0
             || lists.is_waiting()
-            || lists.maintenance != Maintenance::default()
+            || !lists.maintenance.is_off()
         {
             return self.serve_all(vcpu, hw);
         }
@@ -366,13 +366,9 @@ impl Vgic<'_> {
             return;
         };
         let spilled = lists.has_spilled();
-        let wanted = Maintenance {
-            no_pending: lists.has_ready(groups),
-            not_present: spilled,
-            trap_dir: spilled,
-        };
+        let wanted = Maintenance::new(lists.has_ready(groups), spilled);
         if wanted != lists.maintenance {
-            if spilled && !lists.maintenance.not_present {
+            if spilled && !lists.maintenance.not_present() {
                 // What was counted before is not the end of an interrupt spilled now.
                 hw.clear_eoi_count();
             }
@@ -393,7 +389,7 @@ impl Vgic<'_> {
         if !lists.loaded {
             return VcpuSet::EMPTY;
         }
-        if lists.dirty | lists.release != 0 || lists.maintenance != Maintenance::default() {
+        if lists.dirty | lists.release != 0 || !lists.maintenance.is_off() {
             return self.save_all(vcpu, hw);
         }
         lists.loaded = false;
@@ -416,9 +412,9 @@ impl Vgic<'_> {
         if let Some(lists) = self.lists_mut(index) {
             lists.loaded = false;
             lists.reading = 0;
-            if lists.maintenance != Maintenance::default() {
-                lists.maintenance = Maintenance::default();
-                hw.set_maintenance(Maintenance::default());
+            if !lists.maintenance.is_off() {
+                lists.maintenance = Maintenance::OFF;
+                hw.set_maintenance(Maintenance::OFF);
             }
         }
         kicks.without(vcpu)
@@ -426,14 +422,56 @@ impl Vgic<'_> {
 
     /// Switches a vCPU in, and serves it. The list registers must be empty and maintenance off, as `save` and
     /// reset leave them.
+    ///
+    /// `due` is a private interrupt whose physical one, of the same number, would come as soon as the vCPU runs: its
+    /// timer ran out meanwhile. It is delivered like that. Returns the other vCPUs to kick, and whether that physical
+    /// interrupt is now active on behalf of the vCPU.
     #[inline]
-    pub fn load<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
+    pub fn load<H: CpuInterface>(
+        &mut self,
+        vcpu: VcpuIndex,
+        timer: IntId,
+        due: bool,
+        hw: &mut H,
+    ) -> (VcpuSet, bool) {
+        let mut in_flight = self.hw_in_flight(vcpu, timer);
+        let due = due && !in_flight;
+        in_flight |= due;
         let Some(lists) = self.lists_mut(vcpu.get()) else {
-            return VcpuSet::EMPTY;
+            return (VcpuSet::EMPTY, false);
         };
         lists.loaded = true;
-        hw.put(lists.used, &lists.parked);
-        self.serve(vcpu, hw)
+        let quiet = lists.is_quiet() && lists.eoi == 0 && lists.maintenance.is_off();
+        let left = due && !(quiet && self.repeat_parked(vcpu, timer));
+        if let Some(lists) = self.lists(vcpu.get()) {
+            hw.put(lists.used, &lists.parked);
+        }
+        let mut kicks = VcpuSet::EMPTY;
+        if !quiet {
+            kicks |= self.serve(vcpu, hw);
+        }
+        if left {
+            kicks |= self.deliver_hw(vcpu, timer, timer, hw);
+        }
+        (kicks, in_flight)
+    }
+
+    /// Makes an interrupt pending in its list register, which is put by, if that has held it since it came last
+    /// ([`deliver_hw`](Vgic::deliver_hw) likewise).
+    #[inline(always)]
+    fn repeat_parked(&mut self, vcpu: VcpuIndex, intid: IntId) -> bool {
+        let Spot { word, bit, .. } = Spot::of(vcpu.get(), intid.get());
+        let Some((block, lists)) = self.pair(word, vcpu.get()) else {
+            return false;
+        };
+        let slot = usize::from(block.slot(bit) & 15);
+        match lists.parked.get_mut(slot) {
+            Some(lr) if block.express & 1u32.wrapping_shl(bit) != 0 && lr.is_hardware() => {
+                *lr = lr.with_pending();
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Whether an interrupt is there for which a WFI would return, once it is flushed.
@@ -458,17 +496,18 @@ impl Vgic<'_> {
             return true;
         }
         Bits(lists.used).any(|slot| {
-                let lr = if lists.loaded { hw.read(slot as usize) } else { lists.parked(slot) };
-                let group = if lr.is_group1() {
-                    Groups::GROUP1
-                } else {
-                    Groups::GROUP0
-                };
-                lr.is_pending()
-                    && !lr.is_active()
-                    && lr.priority() < below
-                    && groups.contains(group)
-            })
+            let lr = if lists.loaded {
+                hw.read(slot as usize)
+            } else {
+                lists.parked(slot)
+            };
+            let group = if lr.is_group1() {
+                Groups::GROUP1
+            } else {
+                Groups::GROUP0
+            };
+            lr.is_pending() && !lr.is_active() && lr.priority() < below && groups.contains(group)
+        })
     }
 
     /// A trapped write of `intid` to `ICC_DIR_EL1` or `GICV_DIR` by the loaded vCPU.

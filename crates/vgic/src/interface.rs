@@ -5,16 +5,38 @@
 
 use crate::{IntId, ListRegister};
 
-/// Which maintenance interrupts are on, and whether writes to `DIR` trap. All off is the state after reset.
+/// Which maintenance interrupts are on, and whether writes to `DIR` trap, as a set. Empty is the state after reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Maintenance {
+#[repr(transparent)]
+pub struct Maintenance(u32);
+
+impl Maintenance {
+    /// Nothing.
+    pub const OFF: Maintenance = Maintenance(0);
+
+    pub(crate) const fn new(no_pending: bool, spilled: bool) -> Maintenance {
+        Maintenance(no_pending as u32 | (spilled as u32) << 1)
+    }
+
+    /// Whether nothing is on.
+    #[inline(always)]
+    pub const fn is_off(self) -> bool {
+        self.0 == 0
+    }
+
     /// NPIE: no list register is pending. On only while ready interrupts wait outside the list registers.
-    pub no_pending: bool,
-    /// LRENPIE: an EOI found no list register. On only while an active interrupt is spilled to memory.
-    pub not_present: bool,
-    /// The guest's writes to `ICC_DIR_EL1` (`ICH_HCR_EL2.TDIR`) or `GICV_DIR` must come to
-    /// [`Vgic::deactivate`](crate::Vgic::deactivate). On together with `not_present`.
-    pub trap_dir: bool,
+    #[inline]
+    pub const fn no_pending(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// LRENPIE: an EOI found no list register. On only while an active interrupt is spilled to memory. With it the
+    /// guest's writes to `ICC_DIR_EL1` (`ICH_HCR_EL2.TDIR`) or `GICV_DIR` must come to
+    /// [`Vgic::deactivate`](crate::Vgic::deactivate).
+    #[inline]
+    pub const fn not_present(self) -> bool {
+        self.0 & 2 != 0
+    }
 }
 
 /// Interrupt groups, as a set.

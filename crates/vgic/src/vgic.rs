@@ -128,7 +128,8 @@ impl<'m> Vgic<'m> {
     /// Where `intid` is; `None` if this guest does not have it, or not that vCPU.
     #[inline]
     pub(crate) fn spot(&self, vcpu: VcpuIndex, intid: IntId) -> Option<Spot> {
-        let exists = intid.get() < FIRST_SPI.wrapping_add(self.dist.config.spis)
+        let exists = (intid.is_private()
+            || intid.get() < FIRST_SPI.wrapping_add(self.dist.config.spis))
             && usize::from(vcpu.get()) < self.cpus.len();
         if exists {
             Some(Spot::of(vcpu.get(), intid.get()))

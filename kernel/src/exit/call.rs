@@ -13,6 +13,7 @@ use stage2::Ipa;
 const NOT_SUPPORTED: u64 = u64::MAX;
 
 /// HVC. The program counter is past the instruction already.
+#[unsafe(link_section = ".text.hot")]
 pub extern "C" fn entry(frame: *mut Frame, esr: u64) -> Resume {
     // SAFETY: once per entry.
     let core = unsafe { Core::current() };

@@ -6,6 +6,7 @@ use crate::arch::{cpu, gic, timer};
 use crate::sched::Core;
 
 /// An interrupt while a guest ran.
+#[unsafe(link_section = ".text.hot")]
 pub extern "C" fn entry(frame: *mut Frame) -> Resume {
     // SAFETY: once per entry.
     let core = unsafe { Core::current() };
@@ -15,6 +16,7 @@ pub extern "C" fn entry(frame: *mut Frame) -> Resume {
 }
 
 /// Takes the most urgent pending interrupt.
+#[unsafe(link_section = ".text.hot")]
 pub fn take(core: &mut Core) {
     let Some(interrupt) = core.gic.acknowledge() else {
         return;

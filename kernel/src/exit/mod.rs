@@ -21,6 +21,7 @@ use crate::sched::Core;
 use exit::Exit;
 
 /// A synchronous exception that is not HVC. All 31 registers are in the frame.
+#[unsafe(link_section = ".text.hot")]
 pub extern "C" fn trap_entry(frame: *mut Frame, esr: u64) -> Resume {
     // SAFETY: once per entry.
     let core = unsafe { Core::current() };

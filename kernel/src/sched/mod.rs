@@ -148,14 +148,14 @@ impl Core {
     }
 
     /// The vCPU that was interrupted.
-    #[inline(always)]
+    #[inline]
     pub fn vcpu(&mut self) -> &mut Vcpu {
         let slot = self.slot();
         &mut self.vcpus[slot]
     }
 
     /// Its partition.
-    #[inline(always)]
+    #[inline]
     pub fn partition(&mut self) -> &'static Partition {
         self.vcpu().partition
     }
@@ -181,6 +181,7 @@ impl Core {
     }
 
     /// Chooses who runs, and does the work at EL2 of whoever's turn it is, until a guest is to run.
+    #[unsafe(link_section = ".text.hot")]
     pub fn choose(&mut self) -> Resume {
         loop {
             self.again = false;
@@ -250,6 +251,7 @@ impl Core {
     }
 
     /// Does a piece of the work at EL2 that a vCPU has.
+    #[inline(never)]
     fn work(&mut self, slot: usize) {
         let vcpu = &mut self.vcpus[slot];
         let partition = vcpu.partition;
@@ -272,6 +274,7 @@ impl Core {
     }
 
     /// Arms EL2's timer for the next deadline, if that is another than it is armed for.
+    #[unsafe(link_section = ".text.hot")]
     fn set_alarm(&mut self) {
         self.rearm = false;
         let next = match (self.deadlines.next(), self.policy.next_event()) {
@@ -321,6 +324,7 @@ impl Core {
     }
 
     /// A vCPU that waits goes on.
+    #[unsafe(link_section = ".text.hot")]
     #[inline(never)]
     pub fn wake(&mut self, slot: usize) {
         let vcpu = &mut self.vcpus[slot];

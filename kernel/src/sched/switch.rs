@@ -13,7 +13,8 @@ pub const VIRTUAL_TIMER: IntId = IntId::ppi(timer::EL1_VIRTUAL as u8);
 
 impl Core {
     /// Makes a vCPU the one that runs at the exception return.
-    #[inline]
+    #[unsafe(link_section = ".text.hot")]
+    #[inline(never)]
     pub(super) fn load(&mut self, slot: usize, now: u64) {
         if self.loaded == Some(slot) {
             if self.vcpus[slot].attention {
@@ -40,14 +41,9 @@ impl Core {
         let (kicked, in_flight) = {
             let mut shared = partition.shared.lock();
             let mut vgic = shared.vgic();
-            let in_flight = vgic.hw_in_flight(index, VIRTUAL_TIMER);
-            let kicked = vgic.load(index, gic);
-            // A timer that ran out meanwhile would interrupt at once: spare that exit.
-            if !in_flight && timer.deadline().is_some_and(|at| at <= now) {
-                (kicked | vgic.deliver_hw(index, VIRTUAL_TIMER, VIRTUAL_TIMER, gic), true)
-            } else {
-                (kicked, in_flight)
-            }
+            // A timer that ran out meanwhile would interrupt at once: that exit is spared.
+            let due = timer.deadline().is_some_and(|at| at <= now);
+            vgic.load(index, VIRTUAL_TIMER, due, gic)
         };
         // The physical interrupt is active exactly while the loaded vCPU's virtual one is in flight.
         if self.timer_active != in_flight {
@@ -60,6 +56,7 @@ impl Core {
     }
 
     /// Stores the loaded vCPU's registers, except those that the entry code stores.
+    #[unsafe(link_section = ".text.hot")]
     pub(super) fn unload(&mut self) {
         let Some(slot) = self.loaded.take() else {
             return;

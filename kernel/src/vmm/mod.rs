@@ -10,7 +10,7 @@ use crate::object::{Model, Partition, Shared, State, request};
 use crate::sched::{Core, Timer};
 use crate::system;
 use devices::{Sink, VirtioEmpty};
-use vgic::{Access, Frame, IntId, VcpuIndex, VcpuSet};
+use vgic::{Access as Registers, Frame, IntId, VcpuIndex, VcpuSet};
 
 /// A partition's ring as the place where its UART's characters go.
 struct Output<'a>(&'a Ring);
@@ -38,22 +38,8 @@ pub fn read(core: &mut Core, model: Model, offset: u64, size: u8, intid: u16) ->
             let frame = Frame::Redistributor(VcpuIndex::new((offset >> 17) as u8));
             gic_read(core, frame, offset as u32 & 0x1_ffff, size)
         }
-        Model::Pl011 => {
-            let (value, kicked) = with_uart(core, intid, |shared| {
-                let value = shared.uart.as_mut().map_or(0, |uart| uart.read(offset, size));
-                feed(shared);
-                value
-            });
-            deliver(core, kicked);
-            Some(value)
-        }
-        Model::Pl031 => {
-            let (value, kicked) = with_rtc(core, intid, |shared| {
-                shared.rtc.as_mut().map_or(0, |rtc| rtc.read(offset, size, seconds()))
-            });
-            deliver(core, kicked);
-            Some(value)
-        }
+        Model::Pl011 => Some(uart(core, Access { offset, size, store: None }, intid)),
+        Model::Pl031 => Some(rtc(core, Access { offset, size, store: None }, intid)),
         Model::VirtioEmpty => Some(VirtioEmpty.read(offset & 0x1ff, size)),
     }
 }
@@ -68,34 +54,13 @@ pub fn write(core: &mut Core, model: Model, offset: u64, size: u8, value: u64, i
             gic_write(core, frame, offset as u32 & 0x1_ffff, size, value);
         }
         Model::Pl011 => {
-            let partition = core.partition();
-            let ((), kicked) = with_uart(core, intid, |shared| {
-                if let Some(uart) = &mut shared.uart {
-                    uart.write(offset, size, value, &mut Output(&partition.output));
-                }
-            });
-            if partition.output.is_ready() {
-                core.request_first(partition, request::CONSOLE);
-            } else if partition.output.wants_timer() {
-                core.request_first(partition, request::FLUSH);
-            }
-            deliver(core, kicked);
+            uart(core, Access { offset, size, store: Some(value) }, intid);
         }
         Model::Pl031 => {
-            let ((), kicked) = with_rtc(core, intid, |shared| {
-                if let Some(rtc) = &mut shared.rtc {
-                    rtc.write(offset, size, value, seconds());
-                }
-            });
-            deliver(core, kicked);
+            rtc(core, Access { offset, size, store: Some(value) }, intid);
         }
         Model::VirtioEmpty => {}
     }
-}
-
-fn deliver(core: &mut Core, kicked: VcpuSet) {
-    let partition = core.partition();
-    core.deliver(partition, kicked);
 }
 
 /// Which vCPU a shared interrupt's calls name does not matter.
@@ -108,21 +73,65 @@ fn set_line(shared: &mut Shared, intid: u16, high: bool) -> VcpuSet {
     }
 }
 
-fn with_uart<T>(core: &mut Core, intid: u16, f: impl FnOnce(&mut Shared) -> T) -> (T, VcpuSet) {
-    let mut shared = core.partition().shared.lock();
-    let before = shared.uart.as_ref().is_some_and(devices::Pl011::irq);
-    let result = f(&mut shared);
-    let after = shared.uart.as_ref().is_some_and(devices::Pl011::irq);
-    let kicked = if before == after { VcpuSet::EMPTY } else { set_line(&mut shared, intid, after) };
-    (result, kicked)
+/// What a guest asks of a device's registers.
+struct Access {
+    offset: u64,
+    size: u8,
+    /// The value of a store; none for a load.
+    store: Option<u64>,
 }
 
-fn with_rtc<T>(core: &mut Core, intid: u16, f: impl FnOnce(&mut Shared) -> T) -> (T, VcpuSet) {
+/// An access to the console. Returns what a load reads.
+#[unsafe(link_section = ".text.hot")]
+#[inline(never)]
+fn uart(core: &mut Core, access: Access, intid: u16) -> u64 {
+    let Access { offset, size, store } = access;
     let partition = core.partition();
     let mut shared = partition.shared.lock();
-    let result = f(&mut shared);
-    let line = shared.rtc.as_ref().is_some_and(devices::Pl031::irq);
-    let alarm = shared.rtc.as_ref().and_then(devices::Pl031::next_alarm);
+    let Some(uart) = &mut shared.uart else {
+        return 0;
+    };
+    let before = uart.irq();
+    let value = match store {
+        Some(value) => {
+            uart.write(offset, size, value, &mut Output(&partition.output));
+            0
+        }
+        None => {
+            let value = uart.read(offset, size);
+            feed(&mut shared);
+            value
+        }
+    };
+    let after = shared.uart.as_ref().is_some_and(devices::Pl011::irq);
+    let kicked = if before == after { VcpuSet::EMPTY } else { set_line(&mut shared, intid, after) };
+    drop(shared);
+    if store.is_some() {
+        if partition.output.is_ready() {
+            core.request_first(partition, request::CONSOLE);
+        } else if partition.output.wants_timer() {
+            core.request_first(partition, request::FLUSH);
+        }
+    }
+    core.deliver(partition, kicked);
+    value
+}
+
+/// An access to the clock. Returns what a load reads.
+#[inline(never)]
+fn rtc(core: &mut Core, access: Access, intid: u16) -> u64 {
+    let Access { offset, size, store } = access;
+    let partition = core.partition();
+    let mut shared = partition.shared.lock();
+    let Some(rtc) = &mut shared.rtc else {
+        return 0;
+    };
+    let mut read = 0;
+    match store {
+        Some(value) => rtc.write(offset, size, value, seconds()),
+        None => read = rtc.read(offset, size, seconds()),
+    }
+    let (line, alarm) = (rtc.irq(), rtc.next_alarm());
     let kicked = set_line(&mut shared, intid, line);
     drop(shared);
     // The alarm is vCPU 0's timer if that is here; else it is noticed with the next access.
@@ -130,7 +139,8 @@ fn with_rtc<T>(core: &mut Core, intid: u16, f: impl FnOnce(&mut Shared) -> T) ->
         let at = alarm.map(|second| second.saturating_mul(timer::frequency()));
         core.set_timer(usize::from(link.slot), Timer::Alarm, at);
     }
-    (result, kicked)
+    core.deliver(partition, kicked);
+    read
 }
 
 /// A partition's clock alarm is due.
@@ -203,6 +213,7 @@ pub fn console_has_room(core: &mut Core) {
     }
 }
 
+#[unsafe(link_section = ".text.hot")]
 fn gic_read(core: &mut Core, frame: Frame, offset: u32, size: u8) -> Option<u64> {
     let index = core.vcpu().index;
     let partition = core.partition();
@@ -212,14 +223,15 @@ fn gic_read(core: &mut Core, frame: Frame, offset: u32, size: u8) -> Option<u64>
         .vgic()
         .read_local(index, frame, offset, size, &mut core.gic);
     match access {
-        Access::Value(value) => Some(value),
-        Access::Retry(others) => {
+        Registers::Value(value) => Some(value),
+        Registers::Retry(others) => {
             core.deliver(partition, others);
             None
         }
     }
 }
 
+#[unsafe(link_section = ".text.hot")]
 fn gic_write(core: &mut Core, frame: Frame, offset: u32, size: u8, value: u64) {
     let index = core.vcpu().index;
     let partition = core.partition();

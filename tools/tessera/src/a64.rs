@@ -54,6 +54,35 @@ pub fn added(words: &[u32], register: u32) -> Option<u64> {
     Some(u64::from((add >> 10) & 0xfff))
 }
 
+/// What an instruction does to x9 while a function with a large frame computes there where its stack will end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// `sub x9, sp, #n`.
+    Begin(u64),
+    /// `sub x9, x9, #n`, or `and x9, x9, #mask`, which may take that much away.
+    More(u64),
+    /// `mov sp, x9`.
+    Set,
+}
+
+/// Decodes the steps of a large frame.
+#[must_use]
+pub fn probe(word: u32) -> Option<Probe> {
+    let shift = if word >> 22 & 1 == 1 { 12 } else { 0 };
+    let amount = u64::from((word >> 10) & 0xfff) << shift;
+    match word {
+        w if w & 0xff80_03ff == 0xd100_03e9 => Some(Probe::Begin(amount)),
+        w if w & 0xff80_03ff == 0xd100_0129 => Some(Probe::More(amount)),
+        // A mask of ones above zeros, as alignment is: N is 1, and it is rotated by as many bits as it has.
+        w if w & 0xffc0_03ff == 0x9240_0129 => {
+            let ones = (w >> 10 & 0x3f) + 1;
+            Some(Probe::More((1u64 << (64 - ones).min(16)) - 1))
+        }
+        0x9100_013f => Some(Probe::Set),
+        _ => None,
+    }
+}
+
 fn immediate_adr(word: u32) -> i64 {
     signed(
         u64::from((word >> 29) & 3) | u64::from((word >> 5) & 0x7_ffff) << 2,

@@ -10,7 +10,7 @@
 //!
 //! A panic ends the program, so what it needs is told apart: paths stop where it begins.
 
-use crate::a64::{Effect, added, effect, near, page_of};
+use crate::a64::{Effect, Probe, added, effect, near, page_of, probe};
 use crate::symbols::{Program, Symbol};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +20,14 @@ pub const NESTING: usize = 3;
 pub const RECURSION: usize = 4;
 /// Where a panic begins.
 const PANIC: [&str; 2] = ["core::panicking::panic_fmt", "__rustc::rust_begin_unwind"];
+/// Where the stacks begin that all cores but the first have, and the first has after its boot.
+const RUNNING: [&str; 5] = [
+    "tessera_kernel::boot_secondary",
+    "tessera_kernel::exit::interrupt::entry",
+    "tessera_kernel::exit::trap_entry",
+    "tessera_kernel::exit::call::entry",
+    "tessera_kernel::exit::serror::entry",
+];
 /// No function's own frame is as large as this; a loop that moves the stack pointer is noticed so.
 const FRAME_LIMIT: u64 = 1 << 20;
 
@@ -30,6 +38,8 @@ pub struct Depth {
     pub bytes: u64,
     /// The functions on the way there, each with its part.
     pub path: Vec<(String, u64)>,
+    /// Bytes in the worst case once the program runs: below [`RUNNING`].
+    pub running: u64,
     /// What a panic needs on top.
     pub panic: u64,
     /// Functions that call themselves by a chain of direct calls.
@@ -113,6 +123,16 @@ pub fn worst(program: &Program) -> Depth {
         depth.bytes = *bytes;
         depth.path = graph.path(start);
     }
+    depth.running = graph
+        .known
+        .iter()
+        .filter(|(start, _)| {
+            let name = bodies.get(start).map(|(symbol, _)| symbol.name.as_str());
+            name.is_some_and(|name| RUNNING.contains(&name))
+        })
+        .map(|(_, (bytes, _))| *bytes)
+        .max()
+        .unwrap_or(0);
     depth.recursive = graph
         .recursive
         .iter()
@@ -180,6 +200,8 @@ fn follow(program: &Program, start: u64, bodies: &Bodies, returning: &BTreeSet<u
     let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
     let mut work = vec![(start, 0u64)];
     let mut table: Option<u64> = None;
+    // Where the stack of a large frame will end, which a loop touches page by page.
+    let mut large: Option<u64> = None;
     loop {
         while let Some((mut at, mut depth)) = work.pop() {
             while seen.get(&at).is_none_or(|known| *known < depth) {
@@ -195,9 +217,20 @@ fn follow(program: &Program, start: u64, bodies: &Bodies, returning: &BTreeSet<u
                 let Some(word) = program.instruction(at) else {
                     break;
                 };
+                match probe(word) {
+                    Some(Probe::Begin(amount)) => large = Some(depth + amount),
+                    Some(Probe::More(amount)) => large = large.map(|end| end + amount),
+                    Some(Probe::Set) | None => {}
+                }
                 match effect(word, at) {
                     Effect::None => {}
+                    Effect::Move(-4096) if large.is_some() => {
+                        depth = depth.max((depth + 4096).min(large.unwrap_or(0)));
+                    }
                     Effect::Move(by) => depth = depth.saturating_add_signed(-by),
+                    Effect::Fresh if probe(word) == Some(Probe::Set) && large.is_some() => {
+                        depth = large.unwrap_or(depth);
+                    }
                     Effect::Fresh => depth = 0,
                     Effect::Dynamic => node.dynamic = true,
                     Effect::Call(target) => {
@@ -513,6 +546,28 @@ mod tests {
         ]);
         let depth = worst(&program);
         assert_eq!((depth.bytes, depth.panic), (16, 48));
+    }
+
+    #[test]
+    fn a_large_frame_that_is_touched_page_by_page_counts_once() {
+        let depth = worst(&program(&[(
+            "f",
+            &[
+                PUSH_32,
+                0xd140_0be9, // sub x9, sp, #2, lsl #12
+                0xd124_8129, // sub x9, x9, #2336
+                0x927a_e529, // and x9, x9, #0xffffffffffffffc0
+                0xd140_07ff, // sub sp, sp, #1, lsl #12
+                0xeb29_63ff, // cmp sp, x9
+                0x5400_006d, // b.le past the loop
+                0xf900_03ff, // str xzr, [sp]
+                0x17ff_fffc, // b to the loop
+                0x9100_013f, // mov sp, x9
+                RET,
+            ],
+        )]));
+        assert_eq!(depth.bytes, 32 + 8192 + 2336 + 63);
+        assert!(depth.dynamic.is_empty(), "{depth:?}");
     }
 
     #[test]

@@ -32,6 +32,7 @@ struct KernelBudgets {
     text_bytes: Option<u64>,
     static_ram_bytes: Option<u64>,
     stack_bytes: Option<u64>,
+    running_stack_bytes: Option<u64>,
 }
 
 impl Weight {
@@ -77,6 +78,11 @@ impl Weight {
             ("text", self.text, budgets.text_bytes),
             ("static RAM", self.static_ram, budgets.static_ram_bytes),
             ("stack", self.stack.bytes, budgets.stack_bytes),
+            (
+                "stack of a running core",
+                self.stack.running,
+                budgets.running_stack_bytes,
+            ),
         ];
         held.iter()
             .filter_map(|(what, bytes, budget)| {
@@ -100,7 +106,11 @@ impl fmt::Display for Weight {
             "{:>12} bytes  stack in the worst case: ",
             self.stack.bytes
         )?;
-        write!(f, "a panic needs {} more", self.stack.panic)?;
+        write!(
+            f,
+            "{} once the first core has booted, a panic needs {} more",
+            self.stack.running, self.stack.panic
+        )?;
         for (name, bytes) in &self.stack.path {
             write!(f, "\n{bytes:>20} {name}")?;
         }
@@ -145,6 +155,7 @@ mod tests {
             text_bytes: Some(99),
             static_ram_bytes: Some(200),
             stack_bytes: Some(1),
+            running_stack_bytes: Some(0),
         };
         let over = weight().over(&budgets);
         assert_eq!(

@@ -109,7 +109,7 @@ impl World {
         if self.trace {
             eprintln!("vCPU {vcpu} deactivates {handling:?}");
         }
-        if self.cores[core].maintenance.trap_dir {
+        if self.cores[core].maintenance.not_present() {
             let others = self.on_core(vcpu, |vgic, vcpu, hw| {
                 vgic.deactivate(vcpu, id(handling.intid), hw)
             });

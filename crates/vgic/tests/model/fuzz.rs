@@ -118,7 +118,7 @@ fn step(world: &mut World) {
                 source: 0,
                 priority: 0,
             };
-            if world.cores[core].maintenance.trap_dir {
+            if world.cores[core].maintenance.not_present() {
                 let kicks = world.on_core(vcpu, |vgic, vcpu, hw| vgic.deactivate(vcpu, intid, hw));
                 world.kick(kicks);
             } else {
@@ -157,6 +157,7 @@ pub fn run(setup: Setup, steps: usize) {
     for _ in 0..steps {
         step(&mut world);
     }
+    world.still = true;
     world.deliver_kicks();
     let words = setup.spis / 32;
     for vcpu in 0..setup.vcpus {
@@ -178,6 +179,9 @@ pub fn run(setup: Setup, steps: usize) {
         0,
         "physical interrupts are left active"
     );
-    let spilled = world.cores.iter().any(|core| core.maintenance.not_present);
+    let spilled = world
+        .cores
+        .iter()
+        .any(|core| core.maintenance.not_present());
     assert!(!spilled, "something is left spilled");
 }

@@ -136,7 +136,7 @@ fn a_spilled_hardware_interrupt_is_deactivated_physically_once() {
         assert!(world.vgic().hw_in_flight(VcpuIndex::new(0), id(32)));
         assert!(world.physical.is_active(0, 32));
         if eoi_mode_1 {
-            assert!(world.cores[0].maintenance.trap_dir);
+            assert!(world.cores[0].maintenance.not_present());
             let kicks = world.on_core(0, |vgic, vcpu, hw| vgic.deactivate(vcpu, id(32), hw));
             assert!(kicks.is_empty());
         } else {

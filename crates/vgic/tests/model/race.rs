@@ -44,7 +44,7 @@ impl Race {
         };
         race.world.late = true;
         for vcpu in 0..setup.vcpus {
-            race.world.load(vcpu);
+            race.load(vcpu);
             race.world.store_groups(vcpu, [true; 2]);
             for intid in race.world.hot.clone() {
                 // Odd ones are edge-triggered.
@@ -56,6 +56,12 @@ impl Race {
             }
         }
         race
+    }
+
+    fn load(&mut self, vcpu: usize) {
+        if self.world.load(vcpu) {
+            self.set((vcpu, 27, 0));
+        }
     }
 
     fn is_level(intid: u16) -> bool {
@@ -95,7 +101,7 @@ impl Race {
                 if self.world.random.one_in(4) {
                     self.world.unload(core);
                 } else if !self.world.is_loaded(vcpu) {
-                    self.world.load(vcpu);
+                    self.load(vcpu);
                 }
             }
             _ => {
@@ -169,7 +175,7 @@ impl Race {
                 eprintln!("vCPU {vcpu} ends {handling:?}");
             }
             assert!(
-                world.cores[core].eoi_count == count || world.cores[core].maintenance.not_present,
+                world.cores[core].eoi_count == count || world.cores[core].maintenance.not_present(),
                 "the end of {} goes unheard",
                 handling.intid
             );
@@ -185,7 +191,7 @@ impl Race {
         if self.world.trace {
             eprintln!("vCPU {vcpu} deactivates {handling:?}");
         }
-        if self.world.cores[core].maintenance.trap_dir {
+        if self.world.cores[core].maintenance.not_present() {
             let others = self
                 .world
                 .on_core(vcpu, |vgic, vcpu, hw| vgic.deactivate(vcpu, id(intid), hw));
@@ -313,10 +319,11 @@ impl Race {
     /// Enables everything, lets the guests handle all there is, and looks whether something is missing.
     fn drain(&mut self) {
         self.time += 1;
+        self.world.still = true;
         self.world.deliver_kicks();
         let vcpus = self.world.setup.vcpus;
         for vcpu in 0..vcpus {
-            self.world.load(vcpu);
+            self.load(vcpu);
             for intid in self.world.hot.clone() {
                 self.enable(vcpu, vcpu, intid);
             }
@@ -324,7 +331,7 @@ impl Race {
         loop {
             let mut progress = false;
             for vcpu in 0..vcpus {
-                self.world.load(vcpu);
+                self.load(vcpu);
                 self.world.deliver_kicks();
                 self.time += 1;
                 while self.finish(vcpu) {
@@ -364,8 +371,10 @@ impl Race {
             );
         }
         for vcpu in 0..vcpus {
-            self.world.load(vcpu);
-            let _ = self.world.on_core(vcpu, |vgic, vcpu, hw| vgic.sync(vcpu, hw));
+            self.load(vcpu);
+            let _ = self
+                .world
+                .on_core(vcpu, |vgic, vcpu, hw| vgic.sync(vcpu, hw));
         }
         for vcpu in 0..vcpus {
             for intid in self.world.hot.clone() {
@@ -384,6 +393,7 @@ impl Race {
                 );
             }
         }
+        self.world.still = false;
     }
 }
 

@@ -85,8 +85,8 @@ impl Core {
             .iter()
             .any(|lr| lr.is_pending() && !lr.is_active());
         self.eisr() != 0
-            || self.maintenance.no_pending && !pending
-            || self.maintenance.not_present && self.eoi_count != 0
+            || self.maintenance.no_pending() && !pending
+            || self.maintenance.not_present() && self.eoi_count != 0
     }
 }
 
@@ -140,7 +140,13 @@ impl CpuInterface for Hw<'_> {
     }
 
     fn put(&mut self, used: u32, from: &[ListRegister; 16]) {
-        assert!(self.core.lrs.iter().all(|lr| lr.is_invalid() && !lr.has_eoi()), "not empty before a load");
+        assert!(
+            self.core
+                .lrs
+                .iter()
+                .all(|lr| lr.is_invalid() && !lr.has_eoi()),
+            "not empty before a load"
+        );
         for slot in (0..self.core.count).filter(|slot| used & 1 << slot != 0) {
             self.write(slot, from[slot]);
         }

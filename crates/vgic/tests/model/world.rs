@@ -37,6 +37,8 @@ pub struct World {
     pub kicks: u32,
     /// Whether kicks of vCPUs that are switched out are late, too.
     pub late: bool,
+    /// No timer runs out any more while its vCPU is away.
+    pub still: bool,
     /// The interrupts that this world uses: few, so that much happens to each.
     pub hot: Vec<u16>,
     /// Those to which most happens at present, and whether little else does.
@@ -98,6 +100,7 @@ impl World {
             model: Reference::new(setup.version, setup.vcpus, usize::from(setup.spis)),
             kicks: 0,
             late: false,
+            still: false,
             hot,
             focus: Vec::new(),
             quiet: false,
@@ -252,7 +255,8 @@ impl World {
         }
     }
 
-    pub fn load(&mut self, vcpu: usize) {
+    /// Whether an interrupt came with it is what it returns: that of a timer that ran out while the vCPU was away.
+    pub fn load(&mut self, vcpu: usize) -> bool {
         let core = self.core_of(vcpu);
         self.unload(core);
         self.loaded[core] = Some(vcpu);
@@ -263,12 +267,23 @@ impl World {
                 self.physical.activate(core, intid);
             }
         }
-        let others = self.on_core(vcpu, |vgic, vcpu, hw| vgic.load(vcpu, hw));
+        let active = self.physical.is_active(core, TIMER);
+        let due = !self.still && self.random.one_in(3);
+        if due && !active {
+            self.physical.activate(core, TIMER);
+            let irq = self.model.get(vcpu, TIMER);
+            irq.latch = true;
+            irq.pending_link = true;
+        }
+        let (others, in_flight) =
+            self.on_core(vcpu, |vgic, vcpu, hw| vgic.load(vcpu, id(TIMER), due, hw));
+        assert_eq!(in_flight, due || active);
         self.kick(others);
         assert!(
             !self.cores[core].maintenance_asserted(),
             "maintenance right after a load"
         );
+        due && !active
     }
 
     // --- register addresses -------------------------------------------------------------------------------
@@ -505,6 +520,9 @@ impl World {
         })
     }
 }
+
+/// The private interrupt that is a vCPU's timer.
+const TIMER: u16 = 27;
 
 pub fn id(intid: u16) -> IntId {
     IntId::new(u32::from(intid)).expect("an ordinary INTID")

@@ -196,7 +196,7 @@ global_asm!(
     \what   csselr_el1, mdscr_el1, 176
     .endm
 
-    .section .text.hot, "ax"
+    .section .text.low, "ax"
     .balign 64
     .global el1_save
 el1_save:
@@ -208,6 +208,7 @@ el1_load:
     each_pair load_pair
     ret
 
+    .section .text.hot, "ax"
     .arch_extension fp
     .macro each_q what
     \what   q0, q1, [x0, #0]

@@ -140,11 +140,11 @@ impl CpuInterface for Gic {
     fn list_registers(&self) -> usize {
         either!(self, core => core.list_registers)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn read(&self, index: usize) -> ListRegister {
         either!(self, core => core.read(index))
     }
-    #[inline(always)]
+    #[inline(never)]
     fn write(&mut self, index: usize, value: ListRegister) {
         either!(self, core => core.write(index, value));
     }

@@ -149,10 +149,10 @@ impl Core {
 
     pub(super) fn set_maintenance(&mut self, m: Maintenance) {
         let mut hcr = self.hcr & EN;
-        if m.no_pending {
+        if m.no_pending() {
             hcr |= NPIE;
         }
-        if m.not_present {
+        if m.not_present() {
             hcr |= LRENPIE;
         }
         self.write_hcr(hcr);

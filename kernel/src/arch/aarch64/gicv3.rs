@@ -183,13 +183,13 @@ impl Core {
 
     pub(super) fn set_maintenance(&mut self, m: Maintenance) {
         let mut hcr = self.hcr & EN;
-        if m.no_pending {
+        if m.no_pending() {
             hcr |= NPIE;
         }
-        if m.not_present {
+        if m.not_present() {
             hcr |= LRENPIE;
         }
-        if m.trap_dir && self.can_trap_dir {
+        if m.not_present() && self.can_trap_dir {
             hcr |= TDIR;
         }
         self.write_hcr(hcr);
@@ -215,8 +215,7 @@ impl Core {
         unsafe { msr!("s3_4_c12_c11_0", self.hcr) }
     }
 
-    // One copy: the choice among sixteen registers is a table of jumps.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn read(&self, index: usize) -> ListRegister {
         macro_rules! at {
             ($($n:literal => $name:literal),*) => {
@@ -231,7 +230,7 @@ impl Core {
         ))
     }
 
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn write(&self, index: usize, value: ListRegister) {
         macro_rules! at {
             ($($n:literal => $name:literal),*) => {
@@ -338,7 +337,7 @@ core::arch::global_asm!(
 2:  lsr     w1, w1, #1
     .endm
 
-    .section .text.hot, "ax"
+    .section .text.low, "ax"
     .balign 64
     .global lists_take
 lists_take:
