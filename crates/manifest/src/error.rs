@@ -1,6 +1,7 @@
 //! Why a manifest is refused, in words for people.
 
-use crate::VERSION;
+use crate::{MANIFEST, VERSION};
+use core::fmt;
 
 /// Why a manifest is refused. Indices count records of the named table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub enum Error {
         /// Bytes that there should be.
         need: usize,
     },
+    /// No archive with a manifest as its first member.
+    NotABundle,
     /// The first bytes are not a manifest's.
     Magic,
     /// Another version of the record layout.
@@ -84,83 +87,112 @@ pub enum Error {
 
 impl core::error::Error for Error {}
 
-// Written out so that every number is printed as a `u64` and every text as it is: the kernel then has two number formats
-// in it and no padding of text.
-impl core::fmt::Display for Error {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+/// A piece of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word<'a> {
+    /// Text.
+    Text(&'a str),
+    /// A number in decimal.
+    Number(u64),
+    /// A number in hexadecimal, which is shown with `0x` before it.
+    Hex(u64),
+}
+
+impl Error {
+    /// Says the message piece by piece, for those who have no formatting.
+    pub fn words(&self, say: &mut dyn FnMut(Word<'_>)) {
+        let (pattern, texts, numbers) = self.pattern();
+        let (mut texts, mut numbers) = (texts.iter(), numbers.iter());
+        let mut rest = pattern;
+        // (Bytes are looked at, not characters: the marks are ASCII.)
+        while let Some(at) = rest.bytes().position(|b| matches!(b, b'%' | b'#' | b'$')) {
+            let Some((text, mark)) = rest.split_at_checked(at) else {
+                break;
+            };
+            say(Word::Text(text));
+            say(match mark.as_bytes().first() {
+                Some(b'%') => Word::Text(texts.next().copied().unwrap_or("")),
+                Some(b'#') => Word::Number(numbers.next().copied().unwrap_or(0)),
+                _ => Word::Hex(numbers.next().copied().unwrap_or(0)),
+            });
+            rest = mark.get(1..).unwrap_or("");
+        }
+        say(Word::Text(rest));
+    }
+
+    /// The message with marks in it, and what takes their places in order: `%` a text, `#` a decimal number, `$` a
+    /// hexadecimal one. (One loop over a text is smaller than a call for each piece.)
+    fn pattern(&self) -> (&'static str, [&'static str; 2], [u64; 2]) {
         match *self {
-            Self::Short { have, need } => cut(f, "manifest", have as u64, need as u64),
-            Self::Magic => f.write_str("this is not a Tessera manifest"),
-            Self::Version { found } => write!(
-                f,
-                "the manifest has version {}, this kernel reads version {}: use the tool of the same release",
-                u64::from(found),
-                u64::from(VERSION)
+            Self::Short { have, need } => (CUT, ["manifest", ""], [have as u64, need as u64]),
+            Self::NotABundle => (NOT_A_BUNDLE, [MANIFEST, ""], [0, 0]),
+            Self::Magic => ("this is not a Tessera manifest", ["", ""], [0, 0]),
+            Self::Version { found } => (
+                "the manifest has version #, this kernel reads version #: use the tool of the same release",
+                ["", ""],
+                [found.into(), VERSION.into()],
             ),
-            Self::HeaderCrc { found, expected } => damaged(f, "header is", found, expected),
-            Self::TablesCrc { found, expected } => damaged(f, "tables are", found, expected),
-            Self::BundleShort { have, need } => cut(f, "bundle", have, need),
-            Self::Table { table } => write!(f, "the table of {table} is outside its bounds"),
+            Self::HeaderCrc { found, expected } => {
+                (DAMAGED, ["header is", ""], [found.into(), expected.into()])
+            }
+            Self::TablesCrc { found, expected } => {
+                (DAMAGED, ["tables are", ""], [found.into(), expected.into()])
+            }
+            Self::BundleShort { have, need } => (CUT, ["bundle", ""], [have, need]),
+            Self::Table { table } => (
+                "the table of % is outside its bounds",
+                [table.name(), ""],
+                [0, 0],
+            ),
             Self::Field {
                 table,
                 index,
                 field,
-            } => {
-                write!(
-                    f,
-                    "record {} of the table of {table} has a bad ",
-                    u64::from(index)
-                )?;
-                f.write_str(field)
-            }
-            Self::Overlap { partition, ipa } => {
-                write!(
-                    f,
-                    "partition {} has overlapping memory or devices at {ipa:#x}",
-                    u64::from(partition)
-                )
-            }
-            Self::Interrupt { partition, intid } => {
-                write!(
-                    f,
-                    "partition {} gives interrupt {} twice",
-                    u64::from(partition),
-                    u64::from(intid)
-                )
-            }
-            Self::SharedVmid { partition, core } => {
-                write!(
-                    f,
-                    "partition {} has two vCPUs on core {}",
-                    u64::from(partition),
-                    u64::from(core)
-                )
-            }
-            Self::Crowded { core } => write!(
-                f,
-                "core {} has more contexts than it can have",
-                u64::from(core)
+            } => (
+                "record # of the table of % has a bad %",
+                [table.name(), field],
+                [index.into(), 0],
+            ),
+            Self::Overlap { partition, ipa } => (
+                "partition # has overlapping memory or devices at $",
+                ["", ""],
+                [partition.into(), ipa],
+            ),
+            Self::Interrupt { partition, intid } => (
+                "partition # gives interrupt # twice",
+                ["", ""],
+                [partition.into(), intid.into()],
+            ),
+            Self::SharedVmid { partition, core } => (
+                "partition # has two vCPUs on core #",
+                ["", ""],
+                [partition.into(), core.into()],
+            ),
+            Self::Crowded { core } => (
+                "core # has more contexts than it can have",
+                ["", ""],
+                [core.into(), 0],
             ),
         }
     }
 }
 
-fn cut(f: &mut core::fmt::Formatter<'_>, what: &str, have: u64, need: u64) -> core::fmt::Result {
-    f.write_str("the ")?;
-    f.write_str(what)?;
-    write!(f, " is cut short: {have} bytes of {need}")
-}
+const CUT: &str = "the % is cut short: # bytes of #";
+const DAMAGED: &str = "the manifest's % damaged (CRC is $, should be $)";
+const NOT_A_BUNDLE: &str = "the initrd is not a Tessera bundle (no member % at its start): make one with `cargo tessera build`";
 
-fn damaged(
-    f: &mut core::fmt::Formatter<'_>,
-    part: &str,
-    found: u32,
-    expected: u32,
-) -> core::fmt::Result {
-    let (found, expected) = (u64::from(found), u64::from(expected));
-    f.write_str("the manifest's ")?;
-    f.write_str(part)?;
-    write!(f, " damaged (CRC is {found:#x}, should be {expected:#x})")
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut result = Ok(());
+        self.words(&mut |word| {
+            result = result.and_then(|()| match word {
+                Word::Text(text) => f.write_str(text),
+                Word::Number(number) => write!(f, "{number}"),
+                Word::Hex(number) => write!(f, "{number:#x}"),
+            });
+        });
+        result
+    }
 }
 
 /// The tables of a manifest.
@@ -176,9 +208,9 @@ pub enum Table {
     Devices,
 }
 
-impl core::fmt::Display for Table {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
+impl Table {
+    fn name(self) -> &'static str {
+        match self {
             Self::Header => "header",
             Self::Cores => "cores",
             Self::Partitions => "partitions",
@@ -186,6 +218,12 @@ impl core::fmt::Display for Table {
             Self::Regions => "regions",
             Self::Loads => "loads",
             Self::Devices => "devices",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
