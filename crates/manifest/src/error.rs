@@ -1,6 +1,6 @@
 //! Why a manifest is refused, in words for people.
 
-use crate::{MANIFEST, VERSION};
+use crate::VERSION;
 use core::fmt;
 
 /// Why a manifest is refused. Indices count records of the named table.
@@ -101,85 +101,87 @@ pub enum Word<'a> {
 impl Error {
     /// Says the message piece by piece, for those who have no formatting.
     pub fn words(&self, say: &mut dyn FnMut(Word<'_>)) {
-        let (pattern, texts, numbers) = self.pattern();
-        let (mut texts, mut numbers) = (texts.iter(), numbers.iter());
-        let mut rest = pattern;
+        let [mut number, last] = self.numbers();
+        let mut rest = self.pattern();
         // (Bytes are looked at, not characters: the marks are ASCII.)
-        while let Some(at) = rest.bytes().position(|b| matches!(b, b'%' | b'#' | b'$')) {
-            let Some((text, mark)) = rest.split_at_checked(at) else {
-                break;
+        while let Some(mark) = rest.bytes().next() {
+            let text = rest.bytes().position(is_mark).unwrap_or(rest.len());
+            let Some((text, behind)) = rest.split_at_checked(text.max(1)) else {
+                return;
             };
-            say(Word::Text(text));
-            say(match mark.as_bytes().first() {
-                Some(b'%') => Word::Text(texts.next().copied().unwrap_or("")),
-                Some(b'#') => Word::Number(numbers.next().copied().unwrap_or(0)),
-                _ => Word::Hex(numbers.next().copied().unwrap_or(0)),
+            rest = behind;
+            say(match mark {
+                b'%' => Word::Text(self.table()),
+                b'@' => Word::Text(self.field()),
+                b'#' => Word::Number(core::mem::replace(&mut number, last)),
+                b'$' => Word::Hex(core::mem::replace(&mut number, last)),
+                _ => Word::Text(text),
             });
-            rest = mark.get(1..).unwrap_or("");
         }
-        say(Word::Text(rest));
     }
 
-    /// The message with marks in it, and what takes their places in order: `%` a text, `#` a decimal number, `$` a
-    /// hexadecimal one. (One loop over a text is smaller than a call for each piece.)
-    fn pattern(&self) -> (&'static str, [&'static str; 2], [u64; 2]) {
+    /// The message, with marks where words of this error belong: see [`is_mark`]. (One loop over a text is smaller than a
+    /// call for each piece of each message.)
+    fn pattern(&self) -> &'static str {
+        match self {
+            Self::Short { .. } => "the manifest is cut short: # bytes of #",
+            Self::NotABundle => NOT_A_BUNDLE,
+            Self::Magic => "this is not a Tessera manifest",
+            Self::Version { .. } => OTHER_VERSION,
+            Self::HeaderCrc { .. } => "the manifest's header is damaged (CRC is $, should be $)",
+            Self::TablesCrc { .. } => "the manifest's tables are damaged (CRC is $, should be $)",
+            Self::BundleShort { .. } => "the bundle is cut short: # bytes of #",
+            Self::Table { .. } => "the table of % is outside its bounds",
+            Self::Field { .. } => "record # of the table of % has a bad @",
+            Self::Overlap { .. } => "partition # has overlapping memory or devices at $",
+            Self::Interrupt { .. } => "partition # gives interrupt # twice",
+            Self::SharedVmid { .. } => "partition # has two vCPUs on core #",
+            Self::Crowded { .. } => "core # has more contexts than it can have",
+        }
+    }
+
+    /// The numbers of the message, in their order there.
+    fn numbers(&self) -> [u64; 2] {
         match *self {
-            Self::Short { have, need } => (CUT, ["manifest", ""], [have as u64, need as u64]),
-            Self::NotABundle => (NOT_A_BUNDLE, [MANIFEST, ""], [0, 0]),
-            Self::Magic => ("this is not a Tessera manifest", ["", ""], [0, 0]),
-            Self::Version { found } => (
-                "the manifest has version #, this kernel reads version #: use the tool of the same release",
-                ["", ""],
-                [found.into(), VERSION.into()],
-            ),
-            Self::HeaderCrc { found, expected } => {
-                (DAMAGED, ["header is", ""], [found.into(), expected.into()])
+            Self::NotABundle | Self::Magic | Self::Table { .. } => [0, 0],
+            Self::Short { have, need } => [have as u64, need as u64],
+            Self::Version { found } => [found.into(), VERSION.into()],
+            Self::HeaderCrc { found, expected } | Self::TablesCrc { found, expected } => {
+                [found.into(), expected.into()]
             }
-            Self::TablesCrc { found, expected } => {
-                (DAMAGED, ["tables are", ""], [found.into(), expected.into()])
-            }
-            Self::BundleShort { have, need } => (CUT, ["bundle", ""], [have, need]),
-            Self::Table { table } => (
-                "the table of % is outside its bounds",
-                [table.name(), ""],
-                [0, 0],
-            ),
-            Self::Field {
-                table,
-                index,
-                field,
-            } => (
-                "record # of the table of % has a bad %",
-                [table.name(), field],
-                [index.into(), 0],
-            ),
-            Self::Overlap { partition, ipa } => (
-                "partition # has overlapping memory or devices at $",
-                ["", ""],
-                [partition.into(), ipa],
-            ),
-            Self::Interrupt { partition, intid } => (
-                "partition # gives interrupt # twice",
-                ["", ""],
-                [partition.into(), intid.into()],
-            ),
-            Self::SharedVmid { partition, core } => (
-                "partition # has two vCPUs on core #",
-                ["", ""],
-                [partition.into(), core.into()],
-            ),
-            Self::Crowded { core } => (
-                "core # has more contexts than it can have",
-                ["", ""],
-                [core.into(), 0],
-            ),
+            Self::BundleShort { have, need } => [have, need],
+            Self::Field { index, .. } => [index.into(), 0],
+            Self::Overlap { partition, ipa } => [partition.into(), ipa],
+            Self::Interrupt { partition, intid } => [partition.into(), intid.into()],
+            Self::SharedVmid { partition, core } => [partition.into(), core.into()],
+            Self::Crowded { core } => [core.into(), 0],
+        }
+    }
+
+    fn table(&self) -> &'static str {
+        match self {
+            Self::Table { table } | Self::Field { table, .. } => table.name(),
+            _ => "",
+        }
+    }
+
+    fn field(&self) -> &'static str {
+        match self {
+            Self::Field { field, .. } => field,
+            _ => "",
         }
     }
 }
 
-const CUT: &str = "the % is cut short: # bytes of #";
-const DAMAGED: &str = "the manifest's % damaged (CRC is $, should be $)";
-const NOT_A_BUNDLE: &str = "the initrd is not a Tessera bundle (no member % at its start): make one with `cargo tessera build`";
+/// Whether a byte of a pattern stands for something else: `#` for the next number, `$` for the next number in
+/// hexadecimal, `%` for the table, `@` for the field.
+fn is_mark(byte: u8) -> bool {
+    matches!(byte, b'#' | b'$' | b'%' | b'@')
+}
+
+const NOT_A_BUNDLE: &str = "the initrd is not a Tessera bundle (no member tessera/manifest at its start): make one with `cargo tessera build`";
+const OTHER_VERSION: &str =
+    "the manifest has version #, this kernel reads version #: use the tool of the same release";
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
