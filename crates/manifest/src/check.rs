@@ -42,6 +42,7 @@ impl<'a> Manifest<'a> {
     /// # Errors
     ///
     /// The first thing that is wrong, see [`Error`].
+    #[inline(never)]
     pub fn parse(
         bytes: &'a [u8],
         bundle_len: u64,
@@ -84,21 +85,20 @@ impl<'a> Manifest<'a> {
                 need,
             });
         }
+        let mut tables = Tables { bytes, bad: None };
         let any = (0, usize::from(u16::MAX));
         let manifest = Self {
             header,
-            cores: table(bytes, &header.cores, Table::Cores, (1, MAX_CORES))?,
-            partitions: table(
-                bytes,
-                &header.partitions,
-                Table::Partitions,
-                (1, MAX_PARTITIONS),
-            )?,
-            vcpus: table(bytes, &header.vcpus, Table::Vcpus, any)?,
-            regions: table(bytes, &header.regions, Table::Regions, any)?,
-            loads: table(bytes, &header.loads, Table::Loads, any)?,
-            devices: table(bytes, &header.devices, Table::Devices, any)?,
+            cores: tables.read(Table::Cores, &header.cores, (1, MAX_CORES)),
+            partitions: tables.read(Table::Partitions, &header.partitions, (1, MAX_PARTITIONS)),
+            vcpus: tables.read(Table::Vcpus, &header.vcpus, any),
+            regions: tables.read(Table::Regions, &header.regions, any),
+            loads: tables.read(Table::Loads, &header.loads, any),
+            devices: tables.read(Table::Devices, &header.devices, any),
         };
+        if let Some(table) = tables.bad {
+            return Err(Error::Table { table });
+        }
         manifest.check()?;
         Ok(manifest)
     }
@@ -141,6 +141,7 @@ impl<'a> Manifest<'a> {
         self.devices.get(part).unwrap_or(&[])
     }
 
+    #[inline(never)]
     fn check(&self) -> Result<(), Error> {
         let focus = usize::from(self.header.focus.get());
         let fields = fields! {
@@ -160,75 +161,55 @@ impl<'a> Manifest<'a> {
     fn check_partition(&self, index: usize, p: &Partition) -> Result<(), Error> {
         let partition = index as u16;
         meaning(Table::Partitions, index, self.partition_fields(index, p))?;
-        let first = usize::from(p.first_vcpu.get());
+        let first = p.first_vcpu.get();
+        let mut cores = 0u32;
         for (i, vcpu) in self.vcpus(p).iter().enumerate() {
-            meaning(
-                Table::Vcpus,
-                first.saturating_add(i),
-                self.vcpu_fields(vcpu),
-            )?;
-            let mut before = self.vcpus(p).iter().take(i);
-            if before.any(|other| other.core.get() == vcpu.core.get()) {
-                let core = vcpu.core.get();
+            meaning(Table::Vcpus, record(first, i), self.vcpu_fields(vcpu))?;
+            let core = vcpu.core.get();
+            let bit = 1u32.wrapping_shl(core.into());
+            if cores & bit != 0 {
                 return Err(Error::SharedVmid { partition, core });
             }
+            cores |= bit;
         }
-        let first = usize::from(p.first_region.get());
+        let first = p.first_region.get();
         for (i, region) in self.regions(p).iter().enumerate() {
-            meaning(
-                Table::Regions,
-                first.saturating_add(i),
-                region_fields(region),
-            )?;
+            meaning(Table::Regions, record(first, i), region_fields(region))?;
         }
-        let first = usize::from(p.first_device.get());
+        let first = p.first_device.get();
+        let mut given = [false; MOST_SPIS as usize + 32];
         for (i, device) in self.devices(p).iter().enumerate() {
-            meaning(
-                Table::Devices,
-                first.saturating_add(i),
-                device_fields(p, device),
-            )?;
+            meaning(Table::Devices, record(first, i), device_fields(p, device))?;
             let intid = device.intid.get();
-            let mut before = self.devices(p).iter().take(i);
-            if intid != 0 && before.any(|other| other.intid.get() == intid) {
+            let given = given.get_mut(usize::from(intid));
+            if given.is_some_and(|given| core::mem::replace(given, intid != 0)) {
                 return Err(Error::Interrupt { partition, intid });
             }
         }
         if let Some(ipa) = self.overlap(p) {
             return Err(Error::Overlap { partition, ipa });
         }
-        let first = usize::from(p.first_load.get());
+        let first = p.first_load.get();
         for (i, load) in self.loads(p).iter().enumerate() {
-            meaning(
-                Table::Loads,
-                first.saturating_add(i),
-                self.load_fields(p, load),
-            )?;
+            meaning(Table::Loads, record(first, i), self.load_fields(p, load))?;
         }
         Ok(())
     }
 
     fn partition_fields(&self, index: usize, p: &Partition) -> Fields {
-        let mut earlier = self.partitions.iter().take(index);
+        let mut earlier = self.partitions.get(..index).unwrap_or(&[]).iter();
         let (spis, vcpus) = (p.spis.get(), usize::from(p.vcpus.get()));
-        let [vcpus_in, regions_in, loads_in, devices_in] = [
-            (&p.first_vcpu, &p.vcpus, self.vcpus.len()),
-            (&p.first_region, &p.regions, self.regions.len()),
-            (&p.first_load, &p.loads, self.loads.len()),
-            (&p.first_device, &p.devices, self.devices.len()),
-        ]
-        .map(|(first, count, len)| part(first, count).end <= len);
         fields! {
             "name": p.name.is_valid(),
             "name (two partitions have it)": !earlier.any(|other| other.name == p.name),
             "gic": Gic::decode(p.gic).is_some(),
             "on_fault": OnFault::decode(p.on_fault).is_some(),
             "autostart": p.autostart <= 1,
-            "spis": spis <= 256 && spis.is_multiple_of(32),
-            "vcpus": vcpus_in && (1..=MAX_VCPUS).contains(&vcpus),
-            "regions": regions_in && p.regions.get() != 0,
-            "loads": loads_in,
-            "devices": devices_in,
+            "spis": spis <= MOST_SPIS && spis.is_multiple_of(32),
+            "vcpus": inside(&p.first_vcpu, &p.vcpus, self.vcpus.len()) && (1..=MAX_VCPUS).contains(&vcpus),
+            "regions": inside(&p.first_region, &p.regions, self.regions.len()) && p.regions.get() != 0,
+            "loads": inside(&p.first_load, &p.loads, self.loads.len()),
+            "devices": inside(&p.first_device, &p.devices, self.devices.len()),
             "gic address": (0..GIC_PIECES).all(|n| {
                 let (at, size) = gic_piece(p, n);
                 page(at) && fits(at, size)
@@ -302,16 +283,17 @@ impl<'a> Manifest<'a> {
     }
 
     fn check_core(&self, index: usize, core: &Core) -> Result<(), Error> {
-        let policy = CorePolicy::decode(core.policy);
-        meaning(Table::Cores, index, fields! { "policy": policy.is_some(), })?;
+        let Some(policy) = CorePolicy::decode(core.policy) else {
+            return Err(bad(Table::Cores, index, "policy"));
+        };
         let here = |v: &&Vcpu| usize::from(v.core.get()) == index;
         let mut contexts = 0usize;
         for p in self.partitions {
             contexts = contexts.wrapping_add(self.vcpus(p).iter().filter(here).count());
         }
         let most = match policy {
-            Some(CorePolicy::Pinned) => 1,
-            _ => MAX_CONTEXTS_PER_CORE,
+            CorePolicy::Pinned => 1,
+            CorePolicy::Shared => MAX_CONTEXTS_PER_CORE,
         };
         if contexts > most {
             return Err(Error::Crowded { core: index as u16 });
@@ -321,6 +303,9 @@ impl<'a> Manifest<'a> {
 }
 
 const PAGE: u64 = 4096;
+
+/// Most shared peripheral interrupts of a partition.
+const MOST_SPIS: u16 = 256;
 
 /// The first field of a record that has no meaning, if one has none.
 type Fields = Option<&'static str>;
@@ -372,6 +357,11 @@ fn gic_piece(p: &Partition, n: usize) -> (u64, u64) {
     (at.get(), size)
 }
 
+/// Where in its table the i-th record of a partition is whose records begin with `first`.
+fn record(first: u16, i: usize) -> usize {
+    usize::from(first).wrapping_add(i)
+}
+
 fn bad(table: Table, index: usize, field: &'static str) -> Error {
     Error::Field {
         table,
@@ -401,32 +391,51 @@ fn part(first: &U16, count: &U16) -> Range<usize> {
     first..first.saturating_add(usize::from(count.get()))
 }
 
-/// The bytes of a table, if they are there and their number is between two others.
-fn table<'a, T: FromBytes + Immutable + KnownLayout + Unaligned>(
-    bytes: &'a [u8],
-    span: &Span,
-    table: Table,
-    counts: (usize, usize),
-) -> Result<&'a [T], Error> {
-    let records = run(bytes, span, size_of::<T>(), counts);
-    let records = records.and_then(|run| <[T]>::ref_from_bytes(run).ok());
-    records.ok_or(Error::Table { table })
+#[inline(never)]
+fn inside(first: &U16, count: &U16, len: usize) -> bool {
+    part(first, count).end <= len
 }
 
-/// The bytes of a table whose records have a size.
-#[inline(never)]
-fn run<'a>(
+/// Reads the tables of a manifest.
+struct Tables<'a> {
+    /// The manifest.
     bytes: &'a [u8],
-    span: &Span,
-    size: usize,
-    (least, most): (usize, usize),
-) -> Option<&'a [u8]> {
-    let count = span.count.get() as usize;
-    if count < least || count > most {
-        return None;
+    /// The first table that was not as it should be.
+    bad: Option<Table>,
+}
+
+impl<'a> Tables<'a> {
+    /// The records of a table, of which there must be at least and at most so many; none if it is bad.
+    fn read<T: FromBytes + Immutable + KnownLayout + Unaligned>(
+        &mut self,
+        table: Table,
+        span: &Span,
+        counts: (usize, usize),
+    ) -> &'a [T] {
+        let run = self.run(table, span, size_of::<T>(), counts);
+        <[T]>::ref_from_bytes(run).unwrap_or(&[])
     }
-    let len = count.saturating_mul(size);
-    bytes.get(span.offset.get() as usize..)?.get(..len)
+
+    /// The bytes of those records, each of which takes `size`.
+    #[inline(never)]
+    fn run(
+        &mut self,
+        table: Table,
+        span: &Span,
+        size: usize,
+        (least, most): (usize, usize),
+    ) -> &'a [u8] {
+        let count = span.count.get() as usize;
+        let (start, len) = (span.offset.get() as usize, count.saturating_mul(size));
+        let run = self.bytes.get(start..start.saturating_add(len));
+        match run.filter(|_| least <= count && count <= most) {
+            Some(run) => run,
+            None => {
+                self.bad.get_or_insert(table);
+                &[]
+            }
+        }
+    }
 }
 
 /// How long the bundle is that begins with a manifest of which at least the header is given; `None` if it is none.
