@@ -1,50 +1,28 @@
 //! Finds and reads the bundle: the cpio archive with the manifest and the guests' images.
 
 use crate::arch::{crc, mmu};
-use crate::console::Text;
 use crate::memory::Range;
 use manifest::{Error, MANIFEST, Manifest, cpio};
-
-/// Why there is no system to run.
-#[derive(Debug)]
-pub enum BundleError {
-    /// It does not begin with a manifest.
-    NotABundle,
-    /// The manifest is not good.
-    Manifest(Error),
-}
-
-impl core::fmt::Display for BundleError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::NotABundle => write!(
-                f,
-                "the initrd is not a Tessera bundle (no member {} at its start): make one with `cargo tessera build`",
-                Text(MANIFEST)
-            ),
-            Self::Manifest(error) => error.fmt(f),
-        }
-    }
-}
 
 /// Reads and checks the manifest of a bundle.
 ///
 /// # Errors
 ///
 /// What is wrong with it.
-pub fn read(bundle: &[u8]) -> Result<Manifest<'_>, BundleError> {
+pub fn read(bundle: &[u8]) -> Result<Manifest<'_>, Error> {
     let member = cpio::member(bundle, 0).ok_or_else(|| {
         // A cut archive has its first bytes.
         if bundle.starts_with(&cpio::NEWC) {
-            BundleError::Manifest(Error::BundleShort { have: bundle.len() as u64, need: bundle.len() as u64 + 1 })
+            let have = bundle.len() as u64;
+            Error::BundleShort { have, need: have + 1 }
         } else {
-            BundleError::NotABundle
+            Error::NotABundle
         }
     })?;
     if member.name != MANIFEST.as_bytes() {
-        return Err(BundleError::NotABundle);
+        return Err(Error::NotABundle);
     }
-    Manifest::parse(member.data, bundle.len() as u64, crc::crc32).map_err(BundleError::Manifest)
+    Manifest::parse(member.data, bundle.len() as u64, crc::crc32)
 }
 
 /// The bundle that follows the kernel image in memory, in the single-file form; `start` is the image's end. What is there

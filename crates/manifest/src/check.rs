@@ -1,13 +1,23 @@
 //! Reads a manifest and checks everything that can be checked without the board.
 
 use crate::error::{Error, Table};
+use crate::record::same;
 use crate::{
     Core, CorePolicy, Device, DeviceKind, Gic, Header, Load, LoadKind, MAGIC,
     MAX_CONTEXTS_PER_CORE, MAX_CORES, MAX_PARTITIONS, MAX_VCPUS, OnFault, Partition, Region,
     RegionKind, Span, U16, VERSION, Vcpu,
 };
 use core::mem::size_of;
+use core::ops::Range;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// The name of the first field that does not hold what it must. All are looked at: a list of results is smaller than a
+/// branch for each, and records are few.
+macro_rules! fields {
+    ($($name:literal: $holds:expr,)*) => {
+        first_bad(&[$($holds),*], const { &[$($name),*] })
+    };
+}
 
 /// A manifest whose every record has been checked.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +42,7 @@ impl<'a> Manifest<'a> {
     /// # Errors
     ///
     /// The first thing that is wrong, see [`Error`].
+    #[inline(never)]
     pub fn parse(
         bytes: &'a [u8],
         bundle_len: u64,
@@ -42,13 +53,12 @@ impl<'a> Manifest<'a> {
             need,
         };
         let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| short(size_of::<Header>()))?;
-        if header.magic != MAGIC {
+        if !same(&header.magic, &MAGIC) {
             return Err(Error::Magic);
         }
-        if header.version.get() != VERSION {
-            return Err(Error::Version {
-                found: header.version.get(),
-            });
+        let found = header.version.get();
+        if found != VERSION {
+            return Err(Error::Version { found });
         }
         let covered = size_of::<Header>().saturating_sub(size_of::<u32>());
         let found = crc(header.as_bytes().get(..covered).unwrap_or(&[]));
@@ -75,15 +85,20 @@ impl<'a> Manifest<'a> {
                 need,
             });
         }
+        let mut tables = Tables { bytes, bad: None };
+        let any = (0, usize::from(u16::MAX));
         let manifest = Self {
             header,
-            cores: table(bytes, header.cores, Table::Cores)?,
-            partitions: table(bytes, header.partitions, Table::Partitions)?,
-            vcpus: table(bytes, header.vcpus, Table::Vcpus)?,
-            regions: table(bytes, header.regions, Table::Regions)?,
-            loads: table(bytes, header.loads, Table::Loads)?,
-            devices: table(bytes, header.devices, Table::Devices)?,
+            cores: tables.read(Table::Cores, &header.cores, (1, MAX_CORES)),
+            partitions: tables.read(Table::Partitions, &header.partitions, (1, MAX_PARTITIONS)),
+            vcpus: tables.read(Table::Vcpus, &header.vcpus, any),
+            regions: tables.read(Table::Regions, &header.regions, any),
+            loads: tables.read(Table::Loads, &header.loads, any),
+            devices: tables.read(Table::Devices, &header.devices, any),
         };
+        if let Some(table) = tables.bad {
+            return Err(Error::Table { table });
+        }
         manifest.check()?;
         Ok(manifest)
     }
@@ -95,210 +110,193 @@ impl<'a> Manifest<'a> {
     }
 
     /// The vCPUs of a partition.
+    #[inline(never)]
     #[must_use]
     pub fn vcpus(&self, p: &Partition) -> &'a [Vcpu] {
-        part(self.vcpus, &p.first_vcpu, &p.vcpus).unwrap_or(&[])
+        let part = part(&p.first_vcpu, &p.vcpus);
+        self.vcpus.get(part).unwrap_or(&[])
     }
 
     /// The memory of a partition.
+    #[inline(never)]
     #[must_use]
     pub fn regions(&self, p: &Partition) -> &'a [Region] {
-        part(self.regions, &p.first_region, &p.regions).unwrap_or(&[])
+        let part = part(&p.first_region, &p.regions);
+        self.regions.get(part).unwrap_or(&[])
     }
 
     /// What is loaded into a partition before it starts.
+    #[inline(never)]
     #[must_use]
     pub fn loads(&self, p: &Partition) -> &'a [Load] {
-        part(self.loads, &p.first_load, &p.loads).unwrap_or(&[])
+        let part = part(&p.first_load, &p.loads);
+        self.loads.get(part).unwrap_or(&[])
     }
 
     /// The devices of a partition.
+    #[inline(never)]
     #[must_use]
     pub fn devices(&self, p: &Partition) -> &'a [Device] {
-        part(self.devices, &p.first_device, &p.devices).unwrap_or(&[])
+        let part = part(&p.first_device, &p.devices);
+        self.devices.get(part).unwrap_or(&[])
     }
 
+    #[inline(never)]
     fn check(&self) -> Result<(), Error> {
-        if !self.header.system.is_valid() {
-            return Err(bad(Table::Header, 0, "system"));
-        }
-        if self.cores.is_empty() || self.cores.len() > MAX_CORES {
-            return Err(Error::Table {
-                table: Table::Cores,
-            });
-        }
-        if self.partitions.is_empty() || self.partitions.len() > MAX_PARTITIONS {
-            return Err(Error::Table {
-                table: Table::Partitions,
-            });
-        }
-        if usize::from(self.header.focus.get()) >= self.partitions.len() {
-            return Err(bad(Table::Header, 0, "focus"));
-        }
-        for (index, core) in numbered(self.cores) {
-            if CorePolicy::decode(core.policy).is_none() {
-                return Err(bad(Table::Cores, index, "policy"));
-            }
-        }
-        for (index, partition) in numbered(self.partitions) {
-            self.check_partition(index, partition)?;
-        }
-        self.check_cores()
-    }
-
-    fn check_partition(&self, index: u16, p: &Partition) -> Result<(), Error> {
-        let in_table = |table, first: &U16, i| {
-            let index = first.get().saturating_add(i);
-            move |field| bad(table, index, field)
+        let focus = usize::from(self.header.focus.get());
+        let fields = fields! {
+            "system": self.header.system.is_valid(),
+            "focus": focus < self.partitions.len(),
         };
-        self.partition_fields(index, p)
-            .map_err(|field| bad(Table::Partitions, index, field))?;
-        for (i, vcpu) in numbered(self.vcpus(p)) {
-            self.vcpu_fields(vcpu)
-                .map_err(in_table(Table::Vcpus, &p.first_vcpu, i))?;
-            let mut before = self.vcpus(p).iter().take(usize::from(i));
-            if before.any(|other| other.core == vcpu.core) {
-                return Err(Error::SharedVmid {
-                    partition: index,
-                    core: vcpu.core.get(),
-                });
-            }
+        meaning(Table::Header, 0, fields)?;
+        for (index, p) in self.partitions.iter().enumerate() {
+            self.check_partition(index, p)?;
         }
-        for (i, region) in numbered(self.regions(p)) {
-            region_fields(region).map_err(in_table(Table::Regions, &p.first_region, i))?;
-        }
-        for (i, device) in numbered(self.devices(p)) {
-            device_fields(p, device).map_err(in_table(Table::Devices, &p.first_device, i))?;
-            let intid = device.intid.get();
-            let mut before = self.devices(p).iter().take(usize::from(i));
-            if intid != 0 && before.any(|other| other.intid == device.intid) {
-                return Err(Error::Interrupt {
-                    partition: index,
-                    intid,
-                });
-            }
-        }
-        self.check_overlap(index, p)?;
-        for (i, load) in numbered(self.loads(p)) {
-            self.load_fields(p, load)
-                .map_err(in_table(Table::Loads, &p.first_load, i))?;
+        for (index, core) in self.cores.iter().enumerate() {
+            self.check_core(index, core)?;
         }
         Ok(())
     }
 
-    fn partition_fields(&self, index: u16, p: &Partition) -> Fields {
-        ensure(p.name.is_valid(), "name")?;
-        let mut earlier = self.partitions.iter().take(usize::from(index));
-        ensure(
-            !earlier.any(|other| other.name == p.name),
-            "name (two partitions have it)",
-        )?;
-        ensure(Gic::decode(p.gic).is_some(), "gic")?;
-        ensure(OnFault::decode(p.on_fault).is_some(), "on_fault")?;
-        ensure(p.autostart <= 1, "autostart")?;
-        ensure(
-            p.spis.get() <= 256 && p.spis.get().is_multiple_of(32),
-            "spis",
-        )?;
-        let vcpus = usize::from(p.vcpus.get());
-        ensure(
-            part(self.vcpus, &p.first_vcpu, &p.vcpus).is_some() && (1..=MAX_VCPUS).contains(&vcpus),
-            "vcpus",
-        )?;
-        ensure(
-            part(self.regions, &p.first_region, &p.regions).is_some() && p.regions.get() != 0,
-            "regions",
-        )?;
-        ensure(part(self.loads, &p.first_load, &p.loads).is_some(), "loads")?;
-        ensure(
-            part(self.devices, &p.first_device, &p.devices).is_some(),
-            "devices",
-        )?;
-        let mut gic = gic_pieces(p).into_iter();
-        ensure(
-            gic.all(|(at, size)| at.is_multiple_of(PAGE) && fits(at, size)),
-            "gic address",
-        )
+    fn check_partition(&self, index: usize, p: &Partition) -> Result<(), Error> {
+        let partition = index as u16;
+        meaning(Table::Partitions, index, self.partition_fields(index, p))?;
+        let first = p.first_vcpu.get();
+        let mut cores = 0u32;
+        for (i, vcpu) in self.vcpus(p).iter().enumerate() {
+            meaning(Table::Vcpus, record(first, i), self.vcpu_fields(vcpu))?;
+            let core = vcpu.core.get();
+            let bit = 1u32.wrapping_shl(core.into());
+            if cores & bit != 0 {
+                return Err(Error::SharedVmid { partition, core });
+            }
+            cores |= bit;
+        }
+        let first = p.first_region.get();
+        for (i, region) in self.regions(p).iter().enumerate() {
+            meaning(Table::Regions, record(first, i), region_fields(region))?;
+        }
+        let first = p.first_device.get();
+        let mut given = [false; MOST_SPIS as usize + 32];
+        for (i, device) in self.devices(p).iter().enumerate() {
+            meaning(Table::Devices, record(first, i), device_fields(p, device))?;
+            let intid = device.intid.get();
+            let given = given.get_mut(usize::from(intid));
+            if given.is_some_and(|given| core::mem::replace(given, intid != 0)) {
+                return Err(Error::Interrupt { partition, intid });
+            }
+        }
+        if let Some(ipa) = self.overlap(p) {
+            return Err(Error::Overlap { partition, ipa });
+        }
+        let first = p.first_load.get();
+        for (i, load) in self.loads(p).iter().enumerate() {
+            meaning(Table::Loads, record(first, i), self.load_fields(p, load))?;
+        }
+        Ok(())
+    }
+
+    fn partition_fields(&self, index: usize, p: &Partition) -> Fields {
+        let mut earlier = self.partitions.get(..index).unwrap_or(&[]).iter();
+        let (spis, vcpus) = (p.spis.get(), usize::from(p.vcpus.get()));
+        fields! {
+            "name": p.name.is_valid(),
+            "name (two partitions have it)": !earlier.any(|other| other.name == p.name),
+            "gic": Gic::decode(p.gic).is_some(),
+            "on_fault": OnFault::decode(p.on_fault).is_some(),
+            "autostart": p.autostart <= 1,
+            "spis": spis <= MOST_SPIS && spis.is_multiple_of(32),
+            "vcpus": inside(&p.first_vcpu, &p.vcpus, self.vcpus.len()) && (1..=MAX_VCPUS).contains(&vcpus),
+            "regions": inside(&p.first_region, &p.regions, self.regions.len()) && p.regions.get() != 0,
+            "loads": inside(&p.first_load, &p.loads, self.loads.len()),
+            "devices": inside(&p.first_device, &p.devices, self.devices.len()),
+            "gic address": (0..GIC_PIECES).all(|n| {
+                let (at, size) = gic_piece(p, n);
+                page(at) && fits(at, size)
+            }),
+        }
     }
 
     fn vcpu_fields(&self, vcpu: &Vcpu) -> Fields {
-        ensure(usize::from(vcpu.core.get()) < self.cores.len(), "core")?;
         let (budget, period) = (vcpu.budget_ns.get(), vcpu.period_ns.get());
-        ensure((budget == 0) == (period == 0) && budget <= period, "budget")?;
         // An hour bounds every product of a duration with a counter's frequency.
         let sensible = budget == 0 || (budget >= 10_000 && period >= 100_000);
-        ensure(period <= 3_600_000_000_000 && sensible, "period")
+        fields! {
+            "core": usize::from(vcpu.core.get()) < self.cores.len(),
+            "budget": (budget == 0) == (period == 0) && budget <= period,
+            "period": period <= 3_600_000_000_000 && sensible,
+        }
     }
 
     fn load_fields(&self, p: &Partition, load: &Load) -> Fields {
-        ensure(LoadKind::decode(load.kind).is_some(), "kind")?;
-        ensure(Gic::decode(load.gic).is_some(), "gic")?;
         let (offset, len) = (load.offset.get(), load.len.get());
-        let end = offset.checked_add(len);
-        let inside = end.is_some_and(|end| end <= self.header.bundle_len.get());
-        ensure(offset.is_multiple_of(4) && inside, "offset")?;
         let (ipa, memory_len) = (load.ipa.get(), load.memory_len.get());
-        ensure(memory_len >= len && ipa.is_multiple_of(8), "memory_len")?;
-        let end = ipa.checked_add(memory_len).ok_or("memory_len")?;
+        let end = ipa.saturating_add(memory_len);
         let holds = |r: &Region| {
             let (start, size) = (r.ipa.get(), r.size.get());
             ipa >= start && end <= start.saturating_add(size)
         };
-        ensure(
-            self.regions(p).iter().any(holds),
-            "ipa (it is in no region)",
-        )?;
-        let (at, seed_len) = (
+        let (seed, seed_len) = (
             u64::from(load.seed_offset.get()),
             u64::from(load.seed_len.get()),
         );
-        ensure(seed_len <= 64 && at.saturating_add(seed_len) <= len, "seed")
+        fields! {
+            "kind": LoadKind::decode(load.kind).is_some(),
+            "gic": Gic::decode(load.gic).is_some(),
+            "offset": offset.is_multiple_of(4) && ends_by(offset, len, self.header.bundle_len.get()),
+            "memory_len": memory_len >= len && ipa.is_multiple_of(8) && ends_by(ipa, memory_len, u64::MAX),
+            "ipa (it is in no region)": self.regions(p).iter().any(holds),
+            "seed": seed_len <= 64 && ends_by(seed, seed_len, len),
+        }
     }
 
-    /// Every piece of the address space against every other: there are few.
-    fn check_overlap(&self, index: u16, p: &Partition) -> Result<(), Error> {
-        let pieces = || (0..usize::MAX).map_while(|i| self.piece(p, i));
-        for (i, (a, a_size)) in pieces().enumerate() {
-            for (b, b_size) in pieces().take(i) {
+    /// Where two pieces of an address space overlap. Every piece against every other: there are few.
+    fn overlap(&self, p: &Partition) -> Option<u64> {
+        let pieces = [self.regions(p).len(), self.devices(p).len()];
+        let pieces = pieces
+            .iter()
+            .fold(GIC_PIECES, |sum, n| sum.saturating_add(*n));
+        for i in 0..pieces {
+            let (a, a_size) = self.piece(p, i);
+            for j in 0..i {
+                let (b, b_size) = self.piece(p, j);
                 if a < b.saturating_add(b_size) && b < a.saturating_add(a_size) {
-                    return Err(Error::Overlap {
-                        partition: index,
-                        ipa: a.max(b),
-                    });
+                    return Some(a.max(b));
                 }
             }
         }
-        Ok(())
+        None
     }
 
-    /// Address and size of the n-th piece of an address space: regions, then devices, then the interrupt controller.
-    fn piece(&self, p: &Partition, n: usize) -> Option<(u64, u64)> {
-        let (regions, devices) = (self.regions(p), self.devices(p));
+    /// Address and size of the n-th piece of an address space: the interrupt controller, then regions, then devices.
+    #[inline(never)]
+    fn piece(&self, p: &Partition, n: usize) -> (u64, u64) {
+        let Some(n) = n.checked_sub(GIC_PIECES) else {
+            return gic_piece(p, n);
+        };
+        let regions = self.regions(p);
         if let Some(region) = regions.get(n) {
-            return Some((region.ipa.get(), region.size.get()));
+            return (region.ipa.get(), region.size.get());
         }
-        let n = n.checked_sub(regions.len())?;
-        if let Some(device) = devices.get(n) {
-            return Some((device.ipa.get(), u64::from(device.size.get())));
-        }
-        gic_pieces(p).get(n.checked_sub(devices.len())?).copied()
+        let device = self.devices(p).get(n.wrapping_sub(regions.len()));
+        device.map_or((0, 0), |d| (d.ipa.get(), u64::from(d.size.get())))
     }
 
-    fn check_cores(&self) -> Result<(), Error> {
-        for (index, core) in numbered(self.cores) {
-            let contexts = self
-                .partitions
-                .iter()
-                .flat_map(|p| self.vcpus(p))
-                .filter(|v| v.core.get() == index)
-                .count();
-            let most = match CorePolicy::decode(core.policy) {
-                Some(CorePolicy::Pinned) => 1,
-                _ => MAX_CONTEXTS_PER_CORE,
-            };
-            if contexts > most {
-                return Err(Error::Crowded { core: index });
-            }
+    fn check_core(&self, index: usize, core: &Core) -> Result<(), Error> {
+        let Some(policy) = CorePolicy::decode(core.policy) else {
+            return Err(bad(Table::Cores, index, "policy"));
+        };
+        let here = |v: &&Vcpu| usize::from(v.core.get()) == index;
+        let mut contexts = 0usize;
+        for p in self.partitions {
+            contexts = contexts.wrapping_add(self.vcpus(p).iter().filter(here).count());
+        }
+        let most = match policy {
+            CorePolicy::Pinned => 1,
+            CorePolicy::Shared => MAX_CONTEXTS_PER_CORE,
+        };
+        if contexts > most {
+            return Err(Error::Crowded { core: index as u16 });
         }
         Ok(())
     }
@@ -306,85 +304,138 @@ impl<'a> Manifest<'a> {
 
 const PAGE: u64 = 4096;
 
-/// The first field of a record that has no meaning, if one has none.
-type Fields = Result<(), &'static str>;
+/// Most shared peripheral interrupts of a partition.
+const MOST_SPIS: u16 = 256;
 
-fn ensure(holds: bool, field: &'static str) -> Fields {
-    if holds { Ok(()) } else { Err(field) }
+/// The first field of a record that has no meaning, if one has none.
+type Fields = Option<&'static str>;
+
+#[inline(never)]
+fn first_bad(holds: &[bool], names: &[&'static str]) -> Fields {
+    let (_, name) = holds.iter().zip(names).find(|(holds, _)| !**holds)?;
+    Some(name)
+}
+
+/// Refuses a record that has a field without meaning.
+fn meaning(table: Table, index: usize, fields: Fields) -> Result<(), Error> {
+    match fields {
+        None => Ok(()),
+        Some(field) => Err(bad(table, index, field)),
+    }
 }
 
 fn region_fields(r: &Region) -> Fields {
     let (ipa, size, pa) = (r.ipa.get(), r.size.get(), r.pa.get());
-    ensure(RegionKind::decode(r.kind).is_some(), "kind")?;
-    ensure(
-        ipa.is_multiple_of(PAGE) && size.is_multiple_of(PAGE) && size != 0,
-        "alignment",
-    )?;
-    let placed = pa == crate::ANYWHERE || (pa.is_multiple_of(PAGE) && fits(pa, size));
-    ensure(fits(ipa, size) && placed, "address")
+    fields! {
+        "kind": RegionKind::decode(r.kind).is_some(),
+        "alignment": page(ipa | size) && size != 0,
+        "address": fits(ipa, size) && (pa == crate::ANYWHERE || (page(pa) && fits(pa, size))),
+    }
 }
 
 fn device_fields(p: &Partition, d: &Device) -> Fields {
     let (ipa, size, intid) = (d.ipa.get(), u64::from(d.size.get()), d.intid.get());
-    ensure(DeviceKind::decode(d.kind).is_some(), "kind")?;
-    ensure(
-        ipa.is_multiple_of(PAGE) && size != 0 && fits(ipa, size),
-        "address",
-    )?;
-    ensure(
-        intid == 0 || (intid >= 32 && intid < p.spis.get().saturating_add(32)),
-        "intid",
-    )
+    let spis = 32..p.spis.get().saturating_add(32);
+    fields! {
+        "kind": DeviceKind::decode(d.kind).is_some(),
+        "address": page(ipa) && size != 0 && fits(ipa, size),
+        "intid": intid == 0 || spis.contains(&intid),
+    }
 }
 
-/// Where the interrupt controller is, in both versions.
-fn gic_pieces(p: &Partition) -> [(u64, u64); 3] {
-    let redistributors = u64::from(p.vcpus.get()).saturating_mul(0x2_0000);
-    [
-        (p.gicd.get(), 0x1_0000),
-        (p.gicr.get(), redistributors),
-        (p.gicc.get(), 0x2000),
-    ]
+/// How many pieces [`gic_piece`] has.
+const GIC_PIECES: usize = 3;
+
+/// Where the interrupt controller is, in both versions: address and size of its n-th piece.
+#[inline(never)]
+fn gic_piece(p: &Partition, n: usize) -> (u64, u64) {
+    let (at, size) = match n {
+        0 => (&p.gicd, 0x1_0000),
+        1 => (&p.gicr, u64::from(p.vcpus.get()).saturating_mul(0x2_0000)),
+        _ => (&p.gicc, 0x2000),
+    };
+    (at.get(), size)
 }
 
-fn bad(table: Table, index: u16, field: &'static str) -> Error {
+/// Where in its table the i-th record of a partition is whose records begin with `first`.
+fn record(first: u16, i: usize) -> usize {
+    usize::from(first).wrapping_add(i)
+}
+
+fn bad(table: Table, index: usize, field: &'static str) -> Error {
     Error::Field {
         table,
-        index,
+        index: index as u16,
         field,
     }
 }
 
+fn page(at: u64) -> bool {
+    at.is_multiple_of(PAGE)
+}
+
 /// Addresses stay below 2^48, so sums of two of them cannot overflow.
 fn fits(at: u64, size: u64) -> bool {
-    at.checked_add(size).is_some_and(|end| end <= 1 << 48)
+    ends_by(at, size, 1 << 48)
 }
 
-fn numbered<T>(records: &[T]) -> impl Iterator<Item = (u16, &T)> {
-    (0..=u16::MAX).zip(records)
+#[inline(never)]
+fn ends_by(at: u64, size: u64, most: u64) -> bool {
+    at.checked_add(size).is_some_and(|end| end <= most)
 }
 
-fn part<'a, T>(records: &'a [T], first: &U16, count: &U16) -> Option<&'a [T]> {
+/// Which records of a table a partition has.
+#[inline(never)]
+fn part(first: &U16, count: &U16) -> Range<usize> {
     let first = usize::from(first.get());
-    records.get(first..first.checked_add(usize::from(count.get()))?)
+    first..first.saturating_add(usize::from(count.get()))
 }
 
-fn table<T: FromBytes + Immutable + KnownLayout + Unaligned>(
-    bytes: &[u8],
-    span: Span,
-    table: Table,
-) -> Result<&[T], Error> {
-    let records = run(bytes, span, size_of::<T>()).and_then(|run| <[T]>::ref_from_bytes(run).ok());
-    records.ok_or(Error::Table { table })
+#[inline(never)]
+fn inside(first: &U16, count: &U16, len: usize) -> bool {
+    part(first, count).end <= len
 }
 
-/// The bytes of a table whose records have a size.
-fn run(bytes: &[u8], span: Span, size: usize) -> Option<&[u8]> {
-    let count = span.count.get() as usize;
-    let len = count
-        .checked_mul(size)
-        .filter(|_| count <= usize::from(u16::MAX))?;
-    bytes.get(span.offset.get() as usize..)?.get(..len)
+/// Reads the tables of a manifest.
+struct Tables<'a> {
+    /// The manifest.
+    bytes: &'a [u8],
+    /// The first table that was not as it should be.
+    bad: Option<Table>,
+}
+
+impl<'a> Tables<'a> {
+    /// The records of a table, of which there must be at least and at most so many; none if it is bad.
+    fn read<T: FromBytes + Immutable + KnownLayout + Unaligned>(
+        &mut self,
+        table: Table,
+        span: &Span,
+        counts: (usize, usize),
+    ) -> &'a [T] {
+        let run = self.run(table, span, size_of::<T>(), counts);
+        <[T]>::ref_from_bytes(run).unwrap_or(&[])
+    }
+
+    /// The bytes of those records, each of which takes `size`.
+    #[inline(never)]
+    fn run(
+        &mut self,
+        table: Table,
+        span: &Span,
+        size: usize,
+        (least, most): (usize, usize),
+    ) -> &'a [u8] {
+        let count = span.count.get() as usize;
+        let (start, len) = (span.offset.get() as usize, count.saturating_mul(size));
+        let run = self.bytes.get(start..start.saturating_add(len));
+        match run.filter(|_| least <= count && count <= most) {
+            Some(run) => run,
+            None => {
+                self.bad.get_or_insert(table);
+                &[]
+            }
+        }
+    }
 }
 
 /// How long the bundle is that begins with a manifest of which at least the header is given; `None` if it is none.
@@ -392,5 +443,5 @@ fn run(bytes: &[u8], span: Span, size: usize) -> Option<&[u8]> {
 #[must_use]
 pub fn bundle_len(bytes: &[u8]) -> Option<u64> {
     let (header, _) = Header::ref_from_prefix(bytes).ok()?;
-    (header.magic == MAGIC).then(|| header.bundle_len.get())
+    same(&header.magic, &MAGIC).then(|| header.bundle_len.get())
 }

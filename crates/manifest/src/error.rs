@@ -1,6 +1,7 @@
 //! Why a manifest is refused, in words for people.
 
 use crate::VERSION;
+use core::fmt;
 
 /// Why a manifest is refused. Indices count records of the named table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub enum Error {
         /// Bytes that there should be.
         need: usize,
     },
+    /// No archive with a manifest as its first member.
+    NotABundle,
     /// The first bytes are not a manifest's.
     Magic,
     /// Another version of the record layout.
@@ -84,83 +87,114 @@ pub enum Error {
 
 impl core::error::Error for Error {}
 
-// Written out so that every number is printed as a `u64` and every text as it is: the kernel then has two number formats
-// in it and no padding of text.
-impl core::fmt::Display for Error {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+/// A piece of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word<'a> {
+    /// Text.
+    Text(&'a str),
+    /// A number in decimal.
+    Number(u64),
+    /// A number in hexadecimal, which is shown with `0x` before it.
+    Hex(u64),
+}
+
+impl Error {
+    /// Says the message piece by piece, for those who have no formatting.
+    pub fn words(&self, say: &mut dyn FnMut(Word<'_>)) {
+        let [mut number, last] = self.numbers();
+        let mut rest = self.pattern();
+        // (Bytes are looked at, not characters: the marks are ASCII.)
+        while let Some(mark) = rest.bytes().next() {
+            let text = rest.bytes().position(is_mark).unwrap_or(rest.len());
+            let Some((text, behind)) = rest.split_at_checked(text.max(1)) else {
+                return;
+            };
+            rest = behind;
+            say(match mark {
+                b'%' => Word::Text(self.table()),
+                b'@' => Word::Text(self.field()),
+                b'#' => Word::Number(core::mem::replace(&mut number, last)),
+                b'$' => Word::Hex(core::mem::replace(&mut number, last)),
+                _ => Word::Text(text),
+            });
+        }
+    }
+
+    /// The message, with marks where words of this error belong: see [`is_mark`]. (One loop over a text is smaller than a
+    /// call for each piece of each message.)
+    fn pattern(&self) -> &'static str {
+        match self {
+            Self::Short { .. } => "the manifest is cut short: # bytes of #",
+            Self::NotABundle => NOT_A_BUNDLE,
+            Self::Magic => "this is not a Tessera manifest",
+            Self::Version { .. } => OTHER_VERSION,
+            Self::HeaderCrc { .. } => "the manifest's header is damaged (CRC is $, should be $)",
+            Self::TablesCrc { .. } => "the manifest's tables are damaged (CRC is $, should be $)",
+            Self::BundleShort { .. } => "the bundle is cut short: # bytes of #",
+            Self::Table { .. } => "the table of % is outside its bounds",
+            Self::Field { .. } => "record # of the table of % has a bad @",
+            Self::Overlap { .. } => "partition # has overlapping memory or devices at $",
+            Self::Interrupt { .. } => "partition # gives interrupt # twice",
+            Self::SharedVmid { .. } => "partition # has two vCPUs on core #",
+            Self::Crowded { .. } => "core # has more contexts than it can have",
+        }
+    }
+
+    /// The numbers of the message, in their order there.
+    fn numbers(&self) -> [u64; 2] {
         match *self {
-            Self::Short { have, need } => cut(f, "manifest", have as u64, need as u64),
-            Self::Magic => f.write_str("this is not a Tessera manifest"),
-            Self::Version { found } => write!(
-                f,
-                "the manifest has version {}, this kernel reads version {}: use the tool of the same release",
-                u64::from(found),
-                u64::from(VERSION)
-            ),
-            Self::HeaderCrc { found, expected } => damaged(f, "header is", found, expected),
-            Self::TablesCrc { found, expected } => damaged(f, "tables are", found, expected),
-            Self::BundleShort { have, need } => cut(f, "bundle", have, need),
-            Self::Table { table } => write!(f, "the table of {table} is outside its bounds"),
-            Self::Field {
-                table,
-                index,
-                field,
-            } => {
-                write!(
-                    f,
-                    "record {} of the table of {table} has a bad ",
-                    u64::from(index)
-                )?;
-                f.write_str(field)
+            Self::NotABundle | Self::Magic | Self::Table { .. } => [0, 0],
+            Self::Short { have, need } => [have as u64, need as u64],
+            Self::Version { found } => [found.into(), VERSION.into()],
+            Self::HeaderCrc { found, expected } | Self::TablesCrc { found, expected } => {
+                [found.into(), expected.into()]
             }
-            Self::Overlap { partition, ipa } => {
-                write!(
-                    f,
-                    "partition {} has overlapping memory or devices at {ipa:#x}",
-                    u64::from(partition)
-                )
-            }
-            Self::Interrupt { partition, intid } => {
-                write!(
-                    f,
-                    "partition {} gives interrupt {} twice",
-                    u64::from(partition),
-                    u64::from(intid)
-                )
-            }
-            Self::SharedVmid { partition, core } => {
-                write!(
-                    f,
-                    "partition {} has two vCPUs on core {}",
-                    u64::from(partition),
-                    u64::from(core)
-                )
-            }
-            Self::Crowded { core } => write!(
-                f,
-                "core {} has more contexts than it can have",
-                u64::from(core)
-            ),
+            Self::BundleShort { have, need } => [have, need],
+            Self::Field { index, .. } => [index.into(), 0],
+            Self::Overlap { partition, ipa } => [partition.into(), ipa],
+            Self::Interrupt { partition, intid } => [partition.into(), intid.into()],
+            Self::SharedVmid { partition, core } => [partition.into(), core.into()],
+            Self::Crowded { core } => [core.into(), 0],
+        }
+    }
+
+    fn table(&self) -> &'static str {
+        match self {
+            Self::Table { table } | Self::Field { table, .. } => table.name(),
+            _ => "",
+        }
+    }
+
+    fn field(&self) -> &'static str {
+        match self {
+            Self::Field { field, .. } => field,
+            _ => "",
         }
     }
 }
 
-fn cut(f: &mut core::fmt::Formatter<'_>, what: &str, have: u64, need: u64) -> core::fmt::Result {
-    f.write_str("the ")?;
-    f.write_str(what)?;
-    write!(f, " is cut short: {have} bytes of {need}")
+/// Whether a byte of a pattern stands for something else: `#` for the next number, `$` for the next number in
+/// hexadecimal, `%` for the table, `@` for the field.
+fn is_mark(byte: u8) -> bool {
+    matches!(byte, b'#' | b'$' | b'%' | b'@')
 }
 
-fn damaged(
-    f: &mut core::fmt::Formatter<'_>,
-    part: &str,
-    found: u32,
-    expected: u32,
-) -> core::fmt::Result {
-    let (found, expected) = (u64::from(found), u64::from(expected));
-    f.write_str("the manifest's ")?;
-    f.write_str(part)?;
-    write!(f, " damaged (CRC is {found:#x}, should be {expected:#x})")
+const NOT_A_BUNDLE: &str = "the initrd is not a Tessera bundle (no member tessera/manifest at its start): make one with `cargo tessera build`";
+const OTHER_VERSION: &str =
+    "the manifest has version #, this kernel reads version #: use the tool of the same release";
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut result = Ok(());
+        self.words(&mut |word| {
+            result = result.and_then(|()| match word {
+                Word::Text(text) => f.write_str(text),
+                Word::Number(number) => write!(f, "{number}"),
+                Word::Hex(number) => write!(f, "{number:#x}"),
+            });
+        });
+        result
+    }
 }
 
 /// The tables of a manifest.
@@ -176,9 +210,9 @@ pub enum Table {
     Devices,
 }
 
-impl core::fmt::Display for Table {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
+impl Table {
+    fn name(self) -> &'static str {
+        match self {
             Self::Header => "header",
             Self::Cores => "cores",
             Self::Partitions => "partitions",
@@ -186,6 +220,12 @@ impl core::fmt::Display for Table {
             Self::Regions => "regions",
             Self::Loads => "loads",
             Self::Devices => "devices",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

@@ -31,7 +31,7 @@ mod record;
 mod seed;
 
 pub use check::{Manifest, bundle_len};
-pub use error::{Error, Table};
+pub use error::{Error, Table, Word};
 pub use little::{U16, U32, U64};
 pub use record::*;
 pub use seed::{DOUBLE_ROUNDS, Seed};

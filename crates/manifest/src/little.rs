@@ -23,7 +23,7 @@ macro_rules! little {
             #[inline(never)]
             #[must_use]
             pub const fn get(&self) -> $number {
-                <$number>::from_le_bytes(self.0)
+                number(&self.0) as $number
             }
         }
 
@@ -39,6 +39,18 @@ macro_rules! little {
             }
         }
     )*};
+}
+
+/// The number that bytes are. A loop, because the optimiser puts a single wide load into every caller in spite of
+/// `inline(never)`, where it becomes a load for each byte.
+#[inline(never)]
+const fn number(mut bytes: &[u8]) -> u64 {
+    let mut value = 0;
+    while let [rest @ .., last] = bytes {
+        value = value << 8 | *last as u64;
+        bytes = rest;
+    }
+    value
 }
 
 little! {

@@ -288,7 +288,7 @@ kind! {
 }
 
 /// A name of at most 15 bytes, padded with zeros.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, PartialEq, Eq)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Eq)]
 #[repr(transparent)]
 pub struct Name([u8; 16]);
 
@@ -307,27 +307,41 @@ impl Name {
         name.is_valid().then_some(name)
     }
 
-    /// The name as text; empty if it is not valid.
+    /// The bytes before the padding. They are ASCII, if the name is valid.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        let end = self.0.iter().position(|&b| b == 0).unwrap_or(0);
+        self.0.get(..end).unwrap_or(&[])
+    }
+
+    /// The name as text; empty if it is none.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        let end = self.0.iter().position(|&b| b == 0).unwrap_or(0);
-        self.0
-            .get(..end)
-            .and_then(|bytes| core::str::from_utf8(bytes).ok())
-            .unwrap_or("")
+        core::str::from_utf8(self.as_bytes()).unwrap_or("")
     }
 
     /// Whether it is between 1 and 15 bytes of `[a-z0-9-_]` and zeros after them.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        let end = self.0.iter().position(|&b| b == 0).unwrap_or(0);
-        let (text, padding) = self.0.split_at(end);
+        let text = self.as_bytes();
         !text.is_empty()
-            && text
-                .iter()
-                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
-            && padding.iter().all(|&b| b == 0)
+            && self.0.iter().enumerate().all(|(i, b)| match b {
+                b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => i < text.len(),
+                b => *b == 0,
+            })
     }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        same(&self.0, &other.0)
+    }
+}
+
+/// Whether bytes are the same. A call, because a comparison of few bytes is otherwise made of a load for each.
+#[inline(never)]
+pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
+    a == b
 }
 
 impl fmt::Debug for Name {

@@ -22,16 +22,49 @@ impl Seed {
         let [k0, k1, k2, k3, k4, k5, k6, k7] = *key;
         let first = [
             // "expand 32-byte k"
-            0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574, //
-            k0, k1, k2, k3, k4, k5, k6, k7, //
-            0, partition as u32, start, 0,
+            0x6170_7865,
+            0x3320_646e,
+            0x7962_2d32,
+            0x6b20_6574, //
+            k0,
+            k1,
+            k2,
+            k3,
+            k4,
+            k5,
+            k6,
+            k7, //
+            0,
+            partition as u32,
+            start,
+            0,
         ];
-        Self { first, state: first }
+        Self {
+            first,
+            state: first,
+        }
     }
 
     /// Does one of the [`DOUBLE_ROUNDS`].
     pub fn double_round(&mut self) {
-        let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3] = &mut self.state;
+        let [
+            a0,
+            a1,
+            a2,
+            a3,
+            b0,
+            b1,
+            b2,
+            b3,
+            c0,
+            c1,
+            c2,
+            c3,
+            d0,
+            d1,
+            d2,
+            d3,
+        ] = &mut self.state;
         quarter(a0, b0, c0, d0);
         quarter(a1, b1, c1, d1);
         quarter(a2, b2, c2, d2);
@@ -46,7 +79,11 @@ impl Seed {
     #[must_use]
     pub fn bytes(&self) -> [u8; 64] {
         let mut bytes = [0; 64];
-        let words = self.first.iter().zip(&self.state).map(|(a, b)| a.wrapping_add(*b));
+        let words = self
+            .first
+            .iter()
+            .zip(&self.state)
+            .map(|(a, b)| a.wrapping_add(*b));
         for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
             place.copy_from_slice(&word.to_le_bytes());
         }

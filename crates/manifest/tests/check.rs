@@ -1,8 +1,8 @@
 //! What the check of a manifest takes and refuses, one change at a time.
 
 use tessera_manifest::{
-    ANYWHERE, Core, Device, Error, Header, Load, MAGIC, Manifest, Name, Partition, Region, Span,
-    Table, VERSION, Vcpu,
+    ANYWHERE, Core, Device, Error, Header, Load, MAGIC, MANIFEST, Manifest, Name, Partition,
+    Region, Span, Table, VERSION, Vcpu,
 };
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -194,17 +194,75 @@ fn an_interrupt_belongs_to_one_device() {
 
 #[test]
 fn a_message_holds_what_and_where() {
-    let message = bad(Table::Loads, 3, "seed").to_string();
-    assert_eq!(message, "record 3 of the table of loads has a bad seed");
-    let message = Error::HeaderCrc {
-        found: 0x12,
-        expected: 0xab,
+    let cases = [
+        (
+            Error::Short { have: 1, need: 25 },
+            "the manifest is cut short: 1 bytes of 25",
+        ),
+        (Error::Magic, "this is not a Tessera manifest"),
+        (
+            Error::Version { found: 9 },
+            "the manifest has version 9, this kernel reads version 1: use the tool of the same release",
+        ),
+        (
+            Error::HeaderCrc {
+                found: 0x12,
+                expected: 0xab,
+            },
+            "the manifest's header is damaged (CRC is 0x12, should be 0xab)",
+        ),
+        (
+            Error::TablesCrc {
+                found: 0,
+                expected: u32::MAX,
+            },
+            "the manifest's tables are damaged (CRC is 0x0, should be 0xffffffff)",
+        ),
+        (
+            Error::BundleShort { have: 0, need: 7 },
+            "the bundle is cut short: 0 bytes of 7",
+        ),
+        (
+            Error::Table {
+                table: Table::Vcpus,
+            },
+            "the table of vCPUs is outside its bounds",
+        ),
+        (
+            bad(Table::Loads, 3, "seed"),
+            "record 3 of the table of loads has a bad seed",
+        ),
+        (
+            Error::Overlap {
+                partition: 1,
+                ipa: 0x4000_0000,
+            },
+            "partition 1 has overlapping memory or devices at 0x40000000",
+        ),
+        (
+            Error::Interrupt {
+                partition: 0,
+                intid: 33,
+            },
+            "partition 0 gives interrupt 33 twice",
+        ),
+        (
+            Error::SharedVmid {
+                partition: 2,
+                core: 1,
+            },
+            "partition 2 has two vCPUs on core 1",
+        ),
+        (
+            Error::Crowded { core: 3 },
+            "core 3 has more contexts than it can have",
+        ),
+    ];
+    for (error, message) in cases {
+        assert_eq!(error.to_string(), message);
     }
-    .to_string();
-    assert_eq!(
-        message,
-        "the manifest's header is damaged (CRC is 0x12, should be 0xab)"
-    );
+    let message = Error::NotABundle.to_string();
+    assert!(message.contains(MANIFEST), "{message}");
 }
 
 fn bad(table: Table, index: u16, field: &'static str) -> Error {
