@@ -411,7 +411,7 @@ pub fn start_cores(seeds: &'static mut [Seed], root: Pa) -> ! {
         place.set([root.get(), seed.stack as u64, core::ptr::from_mut(seed) as u64]);
         let at = mmu::image_pa() + (core::ptr::from_ref(place) as usize - Image::start()) as u64;
         if let Err(error) = smc::cpu_on(seed.affinity, entry, at) {
-            panic!("core {} ({:#x}) does not start: the firmware answers {}", u64::from(seed.index), seed.affinity, Text(error));
+            panic!("core {} ({:#x}) does not start: {}", u64::from(seed.index), seed.affinity, Text(error));
         }
     }
     crate::run(first)
