@@ -63,6 +63,7 @@ pub struct Board {
 impl Board {
     /// A board of which nothing is known but the usual interrupts.
     #[must_use]
+    #[inline(never)]
     pub const fn new() -> Self {
         const NONE: Range = Range { start: 0, end: 0 };
         Self {
@@ -72,7 +73,10 @@ impl Board {
             hidden: Frames::new(),
             cores: [0; MOST_CORES],
             core_count: 0,
-            gic: GicAddresses::V3 { distributor: NONE, redistributors: [NONE; 4] },
+            gic: GicAddresses::V3 {
+                distributor: NONE,
+                redistributors: [NONE; 4],
+            },
             uart: None,
             bundle: None,
             timer: 26,
@@ -83,7 +87,7 @@ impl Board {
     }
 }
 
-/// Why a board cannot be used.
+/// Why a board cannot be used. [`BoardError::reason`] has the words in the same order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BoardError {
     /// x0 does not point at a device tree.
@@ -104,17 +108,20 @@ impl BoardError {
     /// Why, in words, and a number to say after them.
     #[must_use]
     pub const fn reason(&self) -> (&'static str, Option<u64>) {
-        let words = match self {
-            Self::NoTree => "x0 holds no device tree: boot with a loader that passes one (QEMU -kernel, U-Boot booti)",
-            Self::NoMemory => "the device tree has no usable memory node: nothing can be placed",
-            Self::NoGic => "the device tree has no enabled GICv2 (arm,gic-400, arm,cortex-a15-gic) or GICv3 (arm,gic-v3)",
-            Self::NoVirtualInterface => "the device tree's GICv2 has no GICH and GICV registers: guests cannot get interrupts. On QEMU virt, add virtualization=on",
-            Self::NoCores => "the device tree lists no enabled core",
-            Self::TooManyRanges => {
-                return ("the device tree has more memory reservations, or banks of RAM, than the kernel keeps:", Some(Frames::MOST as u64));
-            }
+        const WORDS: [&str; 6] = [
+            "x0 holds no device tree: boot with a loader that passes one (QEMU -kernel, U-Boot booti)",
+            "the device tree has no usable memory node: nothing can be placed",
+            "the device tree has no enabled GICv2 (arm,gic-400, arm,cortex-a15-gic) or GICv3 (arm,gic-v3)",
+            "the device tree's GICv2 has no GICH and GICV registers: guests cannot get interrupts. On QEMU virt, add virtualization=on",
+            "the device tree lists no enabled core",
+            "the device tree has more memory reservations, or banks of RAM, than the kernel keeps:",
+        ];
+        let number = if matches!(self, Self::TooManyRanges) {
+            Some(Frames::MOST as u64)
+        } else {
+            None
         };
-        (words, None)
+        (WORDS[*self as usize], number)
     }
 }
 

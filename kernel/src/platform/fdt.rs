@@ -51,7 +51,18 @@ impl<'a> Fdt<'a> {
         for (n, place) in header.iter_mut().enumerate() {
             *place = cell(bytes, n)?;
         }
-        let [magic, len, structure, strings, reservations, version, oldest, _, strings_len, structure_len] = header;
+        let [
+            magic,
+            len,
+            structure,
+            strings,
+            reservations,
+            version,
+            oldest,
+            _,
+            strings_len,
+            structure_len,
+        ] = header;
         if magic != MAGIC || version < 16 || oldest > 17 {
             return None;
         }
@@ -77,7 +88,7 @@ impl<'a> Fdt<'a> {
         }
         // The reservations end with a pair of zeros.
         let mut n = 0;
-        while fdt.entry(n)? != Range::default() {
+        while fdt.reservation(n)? != Range::default() {
             n += 1;
         }
         Some(fdt)
@@ -90,7 +101,12 @@ impl<'a> Fdt<'a> {
             at += 1;
         }
         let kind = cell(self.structure, at)?;
-        let mut token = Token { kind, name: &[], value: &[], next: at + 1 };
+        let mut token = Token {
+            kind,
+            name: &[],
+            value: &[],
+            next: at + 1,
+        };
         match kind {
             kind::BEGIN => {
                 token.name = string(self.structure, 4 * at + 4)?;
@@ -119,19 +135,22 @@ impl<'a> Fdt<'a> {
     pub fn root(&'a self) -> Node<'a> {
         // Its token begins the structure; `new` has seen that it closes.
         let at = self.token(0).map_or(0, |token| token.next);
-        Node { fdt: self, parent: None, name: b"", at }
+        Node {
+            fdt: self,
+            parent: None,
+            name: b"",
+            at,
+        }
     }
 
-    /// Entry `n` of the memory reservations (section 5.3). The last is a pair of zeros.
-    fn entry(&self, n: usize) -> Option<Range> {
-        Some(Range::new(number(self.reservations, 4 * n, 2)?, number(self.reservations, 4 * n + 2, 2)?))
-    }
-
-    /// Memory that nothing may touch: entry `n`, `None` beyond the last.
+    /// Entry `n` of the memory that nothing may touch (section 5.3). The last is a pair of zeros.
     #[must_use]
     #[inline(never)]
     pub fn reservation(&self, n: usize) -> Option<Range> {
-        self.entry(n).filter(|entry| *entry != Range::default())
+        Some(Range::new(
+            number(self.reservations, 4 * n, 2)?,
+            number(self.reservations, 4 * n + 2, 2)?,
+        ))
     }
 }
 
@@ -206,21 +225,31 @@ impl<'a> Node<'a> {
     /// What addresses and sizes in its own `reg` are made of, as its parent says.
     #[must_use]
     pub fn cells(&self) -> Cells {
-        self.parent.map_or(Cells { address: 2, size: 1 }, Node::child_cells)
+        self.parent.map_or(
+            Cells {
+                address: 2,
+                size: 1,
+            },
+            Node::child_cells,
+        )
     }
 
     /// Its children.
     #[must_use]
     pub fn children(&'a self) -> Children<'a> {
-        Children { node: self, at: self.at, depth: 0 }
+        Children {
+            node: self,
+            at: self.at,
+            depth: 0,
+        }
     }
 
     /// Whether this is its name, given with or without the unit address.
     #[must_use]
     #[inline(never)]
     pub fn is_named(&self, name: &[u8]) -> bool {
-        let rest = self.name.strip_prefix(name);
-        rest.is_some_and(|rest| rest.first().is_none_or(|&b| b == b'@'))
+        part(self.name, 0, name.len()) == Some(name)
+            && *self.name.get(name.len()).unwrap_or(&b'@') == b'@'
     }
 
     /// A child by its name, given with or without the unit address.
@@ -244,8 +273,9 @@ impl<'a> Node<'a> {
     #[must_use]
     #[inline(never)]
     pub fn is_enabled(&self) -> bool {
-        let status = self.property(b"status");
-        status.is_none_or(|status| matches!(status, b"okay\0" | b"ok\0"))
+        self.property(b"status").is_none()
+            || self.says(b"status", b"okay\0")
+            || self.says(b"status", b"ok\0")
     }
 }
 
@@ -272,7 +302,12 @@ impl<'a> Iterator for Children<'a> {
             }
             self.at = token.next;
             if token.kind == kind::BEGIN && self.depth == 1 {
-                return Some(Node { fdt: self.node.fdt, parent: Some(self.node), name: token.name, at: self.at });
+                return Some(Node {
+                    fdt: self.node.fdt,
+                    parent: Some(self.node),
+                    name: token.name,
+                    at: self.at,
+                });
             }
         }
     }
@@ -288,7 +323,11 @@ fn part(value: &[u8], from: usize, len: usize) -> Option<&[u8]> {
 #[must_use]
 #[inline(never)]
 pub fn cell(value: &[u8], n: usize) -> Option<u32> {
-    value.as_chunks().0.get(n).map(|cell| u32::from_be_bytes(*cell))
+    value
+        .as_chunks()
+        .0
+        .get(n)
+        .map(|cell| u32::from_be_bytes(*cell))
 }
 
 /// The number in `count` cells from cell `n` on; `None` if it has more than 64 bits.

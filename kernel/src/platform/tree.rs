@@ -35,14 +35,17 @@ const COMPATIBLE: [(&[u8], Part); 12] = [
 /// What a node is, by the first entry of its `compatible` that is known.
 #[inline(never)]
 fn part(node: &Node<'_>) -> Option<Part> {
-    for name in node.property(b"compatible")?.split(|&b| b == 0) {
+    let names = node.property(b"compatible")?;
+    let mut at = 0;
+    loop {
+        let name = string(names, at)?;
         for (known, part) in &COMPATIBLE {
             if *known == name {
                 return Some(*part);
             }
         }
+        at += name.len() + 1;
     }
-    None
 }
 
 /// An address in a node's children's `reg` as a physical one. A bus without `ranges` keeps its addresses to itself:
@@ -79,7 +82,10 @@ fn local(node: &Node<'_>, n: usize) -> Option<Range> {
     let value = node.property(b"reg")?;
     let cells = node.cells();
     let at = n * (cells.address + cells.size);
-    Some(Range::new(number(value, at, cells.address)?, number(value, at + cells.address, cells.size)?))
+    Some(Range::new(
+        number(value, at, cells.address)?,
+        number(value, at + cells.address, cells.size)?,
+    ))
 }
 
 /// The n-th entry of a node's `reg` as a physical range; an empty one if there is none.
@@ -116,11 +122,17 @@ pub fn read(fdt: &Fdt<'_>, tree: Range, board: &mut Board) -> Result<(), BoardEr
     let console = console(&root).unwrap_or(0);
     board.reserved.add(tree);
     let mut n = 0;
-    while let Some(range) = fdt.reservation(n) {
+    while let Some(range) = fdt.reservation(n)
+        && range != Range::default()
+    {
         board.reserved.add(range);
         n += 1;
     }
-    let mut reader = Reader { board, console, gic: Err(BoardError::NoGic) };
+    let mut reader = Reader {
+        board,
+        console,
+        gic: Err(BoardError::NoGic),
+    };
     reader.visit(&root);
     let gic = reader.gic;
     if let Some(chosen) = root.child(b"chosen") {
@@ -206,7 +218,11 @@ impl Reader<'_> {
                 }
             }
             Part::Pl011 | Part::Cadence => {
-                let kind = if part == Part::Pl011 { UartKind::Pl011 } else { UartKind::Cadence };
+                let kind = if part == Part::Pl011 {
+                    UartKind::Pl011
+                } else {
+                    UartKind::Cadence
+                };
                 let registers = reg(node, 0);
                 if (self.board.uart.is_none() || node.at == self.console)
                     && registers.len() != 0
@@ -235,10 +251,16 @@ impl Reader<'_> {
             self.gic = Err(BoardError::NoVirtualInterface);
             4
         } else {
-            let regions = node.number(b"#redistributor-regions").unwrap_or(1).clamp(1, 4) as usize;
+            let regions = node
+                .number(b"#redistributor-regions")
+                .unwrap_or(1)
+                .clamp(1, 4) as usize;
             registers[1 + regions..].fill(Range::default());
             let [distributor, redistributors @ ..] = registers;
-            self.board.gic = GicAddresses::V3 { distributor, redistributors };
+            self.board.gic = GicAddresses::V3 {
+                distributor,
+                redistributors,
+            };
             1 + regions
         };
         if registers[..count].iter().all(|range| range.len() != 0) {
@@ -254,19 +276,26 @@ impl Reader<'_> {
     /// Takes note of what a node is by its place in the tree: RAM, a core, a reservation.
     #[inline(never)]
     fn place(&mut self, node: &Node<'_>, bus: &Node<'_>) {
-        let is_top = bus.parent.is_none();
         let board = &mut *self.board;
-        if is_top && node.says(b"device_type", b"memory\0") {
-            each(node, |bank| {
-                // Beyond the window's reach the kernel cannot load a guest.
-                let end = bank.end.min(REACH);
-                board.beyond += bank.end - end.max(bank.start);
-                board.ram.add(Range { end, ..bank });
-            });
-        } else if bus.is_named(b"reserved-memory") {
-            each(node, |range| board.reserved.add(range));
-            if node.property(b"no-map").is_some() {
-                each(node, |range| board.hidden.add(range.whole_pages()));
+        let is_ram = bus.parent.is_none() && node.says(b"device_type", b"memory\0");
+        if is_ram || bus.is_named(b"reserved-memory") {
+            let is_hidden = node.property(b"no-map").is_some();
+            // One more than can be kept shows that they are too many.
+            for n in 0..=Frames::MOST {
+                let Some(range) = local(node, n) else {
+                    break;
+                };
+                if is_ram {
+                    // Beyond the window's reach the kernel cannot load a guest.
+                    let end = range.end.min(REACH);
+                    board.beyond += range.end.saturating_sub(end.max(range.start));
+                    board.ram.add(Range { end, ..range });
+                    continue;
+                }
+                board.reserved.add(range);
+                if is_hidden {
+                    board.hidden.add(range.whole_pages());
+                }
             }
         } else if bus.is_named(b"cpus")
             && node.says(b"device_type", b"cpu\0")
@@ -279,19 +308,12 @@ impl Reader<'_> {
     }
 }
 
-/// Does `f` with each entry of a node's `reg`. One more than can be kept shows that they are too many.
-#[inline(never)]
-fn each(node: &Node<'_>, mut f: impl FnMut(Range)) {
-    for n in 0..=Frames::MOST {
-        let Some(range) = local(node, n) else {
-            return;
-        };
-        f(range);
-    }
-}
-
 /// A CPU interface of 128 KiB repeats each of its 4 KiB pages over 64 KiB, for systems with large pages. The last
 /// copy of the first page and the first of the second lie side by side, as everywhere else.
 fn adjacent(range: Range) -> Range {
-    if range.len() >= 0x2_0000 { Range::new(range.start + 0xf000, 0x2000) } else { range }
+    if range.len() >= 0x2_0000 {
+        Range::new(range.start + 0xf000, 0x2000)
+    } else {
+        range
+    }
 }
