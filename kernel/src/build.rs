@@ -198,7 +198,11 @@ impl Builder<'_> {
     fn space(&mut self, index: u8, record: &'static manifest::Partition) -> (&'static [Placed], AddressSpace) {
         let name = &record.name;
         let refused = |error: stage2::Error| -> ! {
-            refuse_partition(name, |line| line.text(" cannot have its address space: ").text(error.reason()))
+            refuse_partition(name, |line| {
+                let (at, size) = error.numbers();
+                line.text(" cannot have its address space: ").text(error.reason());
+                line.text(", ").hex(at.unwrap_or(0)).text(" + ").hex(size.unwrap_or(0))
+            })
         };
         let vmid = Vmid::new(index + 1).unwrap_or_else(|| unreachable!());
         let bits = AddressSpace::MAX_IPA_BITS.min(control::physical_bits());
@@ -406,7 +410,7 @@ pub fn start_cores(seeds: &'static mut [Seed], root: Pa) -> ! {
         if let Err(error) = smc::cpu_on(seed.affinity, entry, at) {
             refuse(|line| {
                 line.text("core ").number(u64::from(seed.index)).text(" (").hex(seed.affinity);
-                line.text(") does not start: the firmware answers ").text(error)
+                line.text(") does not start: ").text(error)
             });
         }
     }

@@ -38,8 +38,10 @@ extern "C" fn boot(tree: u64, image: u64, level: u64) -> ! {
     let Some(fdt) = find_tree(&mut map, tree) else {
         refuse_board(BoardError::NoTree);
     };
-    let (uart, board) = platform::read(&fdt, Range::new(tree, fdt.len() as u64));
-    if let Some((registers, kind, _)) = uart
+    let mut board = Board::new();
+    let usable = platform::read(&fdt, Range::new(tree, fdt.len() as u64), &mut board);
+    smc::set_psci(board.has_psci);
+    if let Some((registers, kind, _)) = board.uart
         && map.map(registers.start, registers.len(), true).is_some()
     {
         // SAFETY: just mapped; the tree says what it is.
@@ -52,15 +54,24 @@ extern "C" fn boot(tree: u64, image: u64, level: u64) -> ! {
         ).end();
         cpu::halt();
     }
-    let mut board = board.unwrap_or_else(|error| refuse_board(error));
+    if let Err(error) = usable {
+        refuse_board(error);
+    }
+    if board.beyond != 0 {
+        console::early().text("warning: ").number(board.beyond >> 20).text(" MiB of RAM lie above ").hex(mmu::REACH)
+            .text(", out of the kernel's reach, and are not used").end();
+    }
     let image = Range::new(image, (Image::end() - Image::start()) as u64);
     if board.bundle.is_none() {
         board.bundle = bundle::appended(&mut map, image.end);
     }
-    let mut frames = Frames::new();
-    board.ram.iter().for_each(|bank| frames.add(*bank));
-    board.reserved.iter().chain(&board.bundle).chain([&image]).for_each(|used| frames.reserve(*used));
-    let (mut arena, stacks, root) = final_tables(&mut map, &mut frames, &board);
+    let mut frames = board.ram.clone();
+    frames.reserve(image);
+    frames.reserve(board.bundle.unwrap_or_default());
+    for used in board.reserved.ranges() {
+        frames.reserve(*used);
+    }
+    let (mut arena, stacks, root) = final_tables(&mut map, &mut frames, &board, image);
     let bytes = shown_bundle(&board);
     let manifest = bundle::read(bytes).unwrap_or_else(|error| refuse(|line| {
         error.words(&mut |word| line.word(word));
@@ -83,25 +94,37 @@ fn find_tree(map: &mut BootMap, tree: u64) -> Option<Fdt<'static>> {
 }
 
 /// Replaces the boot tables by the final ones. Returns the kernel's memory, the cores' stacks, and the tables' root.
-fn final_tables(map: &mut BootMap, frames: &mut Frames, board: &Board) -> (Arena, build::Stacks, stage2::Pa) {
+fn final_tables(map: &mut BootMap, frames: &mut Frames, board: &Board, image: Range) -> (Arena, build::Stacks, stage2::Pa) {
     let block = frames.take(Arena::SIZE, Arena::SIZE);
     let Some(block) = block.filter(|block| map.map(block.start, block.len(), false).is_some()) else {
         refuse(|line| line.text("the board has no 2 MiB of free RAM in reach for the kernel"));
     };
+    // The window shows all RAM but the image, which has its own place, and what the tree says must not be mapped.
+    let mut shown = board.ram.clone();
+    shown.reserve(image);
+    for hidden in board.hidden.ranges() {
+        shown.reserve(*hidden);
+    }
+    if frames.is_full() || shown.is_full() {
+        refuse_board(BoardError::TooManyRanges);
+    }
     // SAFETY: just taken and mapped.
     let mut arena = unsafe { Arena::new(block) };
     let stacks = build::Stacks::new(&mut arena, board.core_count);
-    let made = Map::new(&mut arena).and_then(|mut tables| {
-        board.ram.iter().filter(|bank| bank.end <= mmu::REACH).try_for_each(|bank| tables.ram(bank.start, bank.len()))?;
-        build::devices(board).try_for_each(|range| tables.device(range.start, range.len()))?;
-        stacks.guards().try_for_each(|guard| tables.guard(guard))?;
-        // SAFETY: image, RAM with the arena, and every device the kernel uses are mapped where they were.
-        Ok(unsafe { tables.activate() })
-    });
-    match made {
+    let mut tables = Map::new(&mut arena);
+    for range in shown.ranges() {
+        tables.ram(*range);
+    }
+    for range in build::devices(board) {
+        tables.device(range);
+    }
+    for guard in stacks.guards() {
+        tables.guard(guard);
+    }
+    // SAFETY: image, RAM with the arena, and every device the kernel uses are mapped where they were.
+    match unsafe { tables.activate() } {
         Ok(root) => (arena, stacks, root),
-        Err(error) => {
-            let (reason, at) = mmu::reason(&error);
+        Err((reason, at)) => {
             refuse(|line| {
                 line.text("the kernel's own translation tables cannot be made: ").text(reason).text(": ").hex(at as u64)
             });
@@ -114,11 +137,8 @@ fn shown_bundle(board: &Board) -> &'static [u8] {
     let Some(range) = board.bundle.filter(|range| range.end <= mmu::REACH) else {
         refuse(|line| line.text("there is no bundle: pass one as the initrd, or boot the single-file image"));
     };
-    let inside = board.ram.iter().any(|bank| bank.start <= range.start && range.end <= bank.end);
-    if !inside {
-        refuse(|line| {
-            line.text("the bundle at ").hex(range.start).text("-").hex(range.end).text(" is not in RAM")
-        });
+    if !board.ram.contains(&range) {
+        refuse(|line| line.text("the bundle at ").hex(range.start).text("-").hex(range.end).text(" is not in RAM"));
     }
     // SAFETY: RAM that is reserved for the bundle; nothing writes to it.
     unsafe { core::slice::from_raw_parts(mmu::window(stage2::Pa::new(range.start)) as *const u8, range.len() as usize) }

@@ -15,6 +15,8 @@ pub struct Arena {
 }
 
 /// A board runs out of kernel memory only with a description that `check` would have refused, before any guest runs.
+#[cold]
+#[inline(never)]
 fn exhausted() -> ! {
     panic!("the kernel's memory does not suffice for this system: it has too many partitions, vCPUs or regions")
 }
@@ -43,8 +45,10 @@ impl Arena {
         self.next - self.start
     }
 
+    /// `len` bytes aligned to `align`, a power of two.
+    #[inline(never)]
     fn take(&mut self, len: u64, align: u64) -> Pa {
-        let at = self.next.next_multiple_of(align);
+        let at = (self.next + align - 1) & !(align - 1);
         if at + len > self.end {
             exhausted();
         }
@@ -53,6 +57,7 @@ impl Arena {
     }
 
     /// `count` contiguous zeroed frames of 4 KiB, aligned to their size.
+    #[inline(never)]
     pub fn frames(&mut self, count: usize) -> Pa {
         let len = count as u64 * 4096;
         let pa = self.take(len, len.next_power_of_two());
@@ -62,9 +67,11 @@ impl Arena {
     }
 
     /// `count` objects that live for ever, each made by `make`.
-    pub fn slice<T>(&mut self, count: usize, make: impl FnMut(usize) -> T) -> &'static mut [T] {
+    pub fn slice<T>(&mut self, count: usize, mut make: impl FnMut(usize) -> T) -> &'static mut [T] {
         let mut room = self.room(count);
-        (0..count).map(make).for_each(|object| room.push(object));
+        for index in 0..count {
+            room.push(make(index));
+        }
         room.all()
     }
 
@@ -91,7 +98,9 @@ pub struct Room<T> {
 impl<T: 'static> Room<T> {
     /// Puts the next object in its place.
     pub fn push(&mut self, object: T) {
-        assert!(self.count < self.most);
+        if self.count >= self.most {
+            exhausted();
+        }
         // SAFETY: inside what `Arena::room` has taken, which is aligned, shown by the window and nobody else's.
         unsafe { self.first.add(self.count).write(object) }
         self.count += 1;

@@ -30,79 +30,116 @@ impl Range {
     pub const fn is_apart(&self, other: &Self) -> bool {
         self.end <= other.start || other.end <= self.start
     }
+
+    /// Whether all of `other` is in it.
+    #[must_use]
+    pub const fn contains(&self, other: &Self) -> bool {
+        self.start <= other.start && other.end <= self.end
+    }
+
+    /// The pages of 4 KiB that it touches.
+    #[must_use]
+    pub const fn whole_pages(&self) -> Self {
+        Self { start: self.start & !0xfff, end: self.end.saturating_add(0xfff) & !0xfff }
+    }
 }
 
-/// A few ranges of RAM, kept in order of address.
+/// A few ranges of RAM, in no order.
 #[derive(Clone, Debug)]
 pub struct Frames {
-    free: [Range; Self::MOST],
+    list: [Range; Self::MOST],
     count: usize,
+    full: bool,
 }
 
 impl Frames {
     /// Ranges that can be kept. A board has a few banks and a few reservations in each.
-    pub const MOST: usize = 32;
+    pub const MOST: usize = 64;
 
     /// No RAM.
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            free: [Range { start: 0, end: 0 }; Self::MOST],
+            list: [Range { start: 0, end: 0 }; Self::MOST],
             count: 0,
+            full: false,
         }
     }
 
-    /// The free ranges.
+    /// The ranges.
     #[must_use]
     pub fn ranges(&self) -> &[Range] {
-        &self.free[..self.count]
+        self.list.get(..self.count).unwrap_or(&[])
     }
 
-    /// Adds a bank of RAM. Ranges beyond [`Self::MOST`] are not used.
+    /// Whether there was a range too many: it is not among them.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Adds a range, if it is not empty.
+    #[inline(never)]
     pub fn add(&mut self, range: Range) {
-        if range.len() == 0 || self.count == Self::MOST {
+        if range.len() == 0 {
             return;
         }
-        let at = self.ranges().partition_point(|r| r.start < range.start);
-        self.free.copy_within(at..self.count, at + 1);
-        self.free[at] = range;
-        self.count += 1;
+        match self.list.get_mut(self.count) {
+            Some(place) => {
+                *place = range;
+                self.count += 1;
+            }
+            None => self.full = true,
+        }
     }
 
     /// Takes out what is used already.
+    #[inline(never)]
     pub fn reserve(&mut self, used: Range) {
         if used.len() == 0 {
             return;
         }
-        let before = self.clone();
-        self.count = 0;
-        for range in before.ranges() {
+        let mut at = 0;
+        while let Some(&range) = self.ranges().get(at) {
             if range.is_apart(&used) {
-                self.add(*range);
-            } else {
-                self.add(Range { start: range.start, end: used.start.min(range.end).max(range.start) });
-                self.add(Range { start: used.end.max(range.start).min(range.end), end: range.end });
+                at += 1;
+                continue;
             }
+            // What is left of it goes to the end; the last comes here and is looked at next.
+            self.count -= 1;
+            self.list[at] = self.list[self.count];
+            self.add(Range { end: used.start, ..range });
+            self.add(Range { start: used.end, ..range });
         }
     }
 
     /// Takes `len` bytes aligned to `align`, from the lowest range that has them.
+    #[inline(never)]
     pub fn take(&mut self, len: u64, align: u64) -> Option<Range> {
-        let found = self.ranges().iter().find_map(|range| {
-            let start = range.start.checked_next_multiple_of(align)?;
-            let end = start.checked_add(len)?;
-            (end <= range.end).then_some(Range { start, end })
-        })?;
-        self.reserve(found);
-        Some(found)
+        let mut found: Option<Range> = None;
+        for range in self.ranges() {
+            if let Some(start) = range.start.checked_next_multiple_of(align)
+                && let Some(end) = start.checked_add(len)
+                && end <= range.end
+                && found.is_none_or(|found| start < found.start)
+            {
+                found = Some(Range { start, end });
+            }
+        }
+        self.reserve(found?);
+        found
+    }
+
+    /// Whether all of `range` is in one of the ranges.
+    #[must_use]
+    #[inline(never)]
+    pub fn contains(&self, range: &Range) -> bool {
+        self.ranges().iter().any(|r| r.contains(range))
     }
 
     /// Takes exactly `range` if all of it is free.
     pub fn take_at(&mut self, range: Range) -> bool {
-        let free = self
-            .ranges()
-            .iter()
-            .any(|r| r.start <= range.start && range.end <= r.end);
+        let free = self.contains(&range);
         if free {
             self.reserve(range);
         }

@@ -3,6 +3,8 @@
 //! One reader of tokens serves the check and the walk: [`Fdt::new`] reads the tree once from its first token to its last,
 //! and what was read once can be read again. Real boards' trees break the specification's rules on names and lengths, so
 //! only what a walk relies on is asked: sizes, offsets, names that end, nodes that close. Names are bytes.
+//!
+//! All of it runs once: the readers are functions of their own, which keeps the code small.
 
 use crate::memory::Range;
 
@@ -10,10 +12,17 @@ use crate::memory::Range;
 const MAGIC: u32 = 0xd00d_feed;
 /// Deepest nesting that is walked.
 const DEEPEST: usize = 32;
-/// A token without meaning.
-const NOP: u8 = 4;
 /// Bytes of the longest tree that the boot protocol allows.
 pub const LARGEST: usize = 2 << 20;
+
+/// The tokens of the structure block (section 5.4.1).
+mod kind {
+    pub const BEGIN: u32 = 1;
+    pub const END: u32 = 2;
+    pub const PROPERTY: u32 = 3;
+    pub const NOP: u32 = 4;
+    pub const STOP: u32 = 9;
+}
 
 /// A tree that can be walked.
 #[derive(Clone, Copy)]
@@ -24,80 +33,95 @@ pub struct Fdt<'a> {
     len: usize,
 }
 
-enum Token<'a> {
-    Begin(&'a [u8]),
-    End,
-    Property(&'a [u8], &'a [u8]),
-    Stop,
+/// A token with what belongs to it: the name of a node or of a property, and the property's value.
+struct Token<'a> {
+    kind: u32,
+    name: &'a [u8],
+    value: &'a [u8],
+    /// The cell at which the next token is.
+    next: usize,
 }
 
 impl<'a> Fdt<'a> {
     /// The whole tree at the start of `bytes`, if it is one that can be walked.
     #[must_use]
+    #[inline(never)]
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
-        let word = |at: usize| cell(bytes, at / 4);
-        if word(0)? != MAGIC || word(20)? < 16 || word(24)? > 17 {
+        let mut header = [0; 10];
+        for (n, place) in header.iter_mut().enumerate() {
+            *place = cell(bytes, n)?;
+        }
+        let [
+            magic,
+            len,
+            structure,
+            strings,
+            reservations,
+            version,
+            oldest,
+            _,
+            strings_len,
+            structure_len,
+        ] = header;
+        if magic != MAGIC || version < 16 || oldest > 17 {
             return None;
         }
-        let len = word(4)? as usize;
-        let part = |offset, size| {
-            bytes
-                .get(..len)?
-                .get(offset as usize..)?
-                .get(..size as usize)
-        };
+        let bytes = part(bytes, 0, len as usize)?;
         let fdt = Self {
-            structure: part(word(8)?, word(36)?)?,
-            strings: part(word(12)?, word(32)?)?,
-            reservations: bytes.get(..len)?.get(word(16)? as usize..)?,
-            len,
+            structure: part(bytes, structure as usize, structure_len as usize)?,
+            strings: part(bytes, strings as usize, strings_len as usize)?,
+            reservations: bytes.get(reservations as usize..)?,
+            len: bytes.len(),
         };
-        fdt.walk()?;
-        // The reservations end with a pair of zeros.
-        fdt.reservations
-            .as_chunks()
-            .0
-            .contains(&[0; 16])
-            .then_some(fdt)
-    }
-
-    fn walk(&self) -> Option<()> {
         let (mut at, mut depth) = (0, 0usize);
         loop {
-            let (token, next) = self.token(at)?;
-            at = next;
-            match token {
-                Token::Begin(_) if depth == DEEPEST => return None,
-                Token::Begin(_) => depth += 1,
-                Token::End => depth = depth.checked_sub(1)?,
-                Token::Property(..) => {}
-                Token::Stop => return (depth == 0).then_some(()),
+            let token = fdt.token(at)?;
+            at = token.next;
+            match token.kind {
+                kind::BEGIN if depth == DEEPEST => return None,
+                kind::BEGIN => depth += 1,
+                kind::END => depth = depth.checked_sub(1)?,
+                kind::PROPERTY => {}
+                _ if depth != 0 => return None,
+                _ => break,
             }
         }
+        // The reservations end with a pair of zeros.
+        let mut n = 0;
+        while fdt.reservation(n)? != Range::default() {
+            n += 1;
+        }
+        Some(fdt)
     }
 
-    /// The token at an offset, and where the next one is.
-    fn token(&self, mut at: usize) -> Option<(Token<'a>, usize)> {
-        let mut rest = self.structure.get(at..)?;
-        while let [0, 0, 0, NOP, more @ ..] = rest {
-            rest = more;
-            at += 4;
+    /// The token at a cell.
+    #[inline(never)]
+    fn token(&self, mut at: usize) -> Option<Token<'a>> {
+        while cell(self.structure, at)? == kind::NOP {
+            at += 1;
         }
-        let (token, len) = match cell(rest, 0)? {
-            1 => {
-                let name = string(rest.get(4..)?)?;
-                (Token::Begin(name), 4 + name.len() + 1)
-            }
-            2 => (Token::End, 4),
-            3 => {
-                let len = cell(rest, 1)? as usize;
-                let name = string(self.strings.get(cell(rest, 2)? as usize..)?)?;
-                (Token::Property(name, rest.get(12..)?.get(..len)?), 12 + len)
-            }
-            9 => (Token::Stop, 4),
-            _ => return None,
+        let kind = cell(self.structure, at)?;
+        let mut token = Token {
+            kind,
+            name: &[],
+            value: &[],
+            next: at + 1,
         };
-        Some((token, at + len.next_multiple_of(4)))
+        match kind {
+            kind::BEGIN => {
+                token.name = string(self.structure, 4 * at + 4)?;
+                token.next += token.name.len() / 4 + 1;
+            }
+            kind::PROPERTY => {
+                let len = cell(self.structure, at + 1)? as usize;
+                token.name = string(self.strings, cell(self.structure, at + 2)? as usize)?;
+                token.value = part(self.structure, 4 * at + 12, len)?;
+                token.next += 2 + len.div_ceil(4);
+            }
+            kind::END | kind::STOP => {}
+            _ => return None,
+        }
+        Some(token)
     }
 
     /// Length of the tree in bytes.
@@ -109,127 +133,190 @@ impl<'a> Fdt<'a> {
     /// The root.
     #[must_use]
     pub fn root(&'a self) -> Node<'a> {
-        let whole = Node {
+        // Its token begins the structure; `new` has seen that it closes.
+        let at = self.token(0).map_or(0, |token| token.next);
+        Node {
             fdt: self,
+            parent: None,
             name: b"",
-            at: 0,
-            address_cells: 2,
-            size_cells: 1,
-        };
-        whole.children().next().unwrap_or(whole)
+            at,
+        }
     }
 
-    /// Memory that nothing may touch (section 5.3).
-    pub fn reservations(&self) -> impl Iterator<Item = Range> {
-        let entries = self.reservations.as_chunks::<16>().0.iter();
-        entries.take_while(|entry| **entry != [0; 16]).map(|entry| {
-            Range::new(
-                number(entry, 0, 2).unwrap_or(0),
-                number(entry, 2, 2).unwrap_or(0),
-            )
-        })
+    /// Entry `n` of the memory that nothing may touch (section 5.3). The last is a pair of zeros.
+    #[must_use]
+    #[inline(never)]
+    pub fn reservation(&self, n: usize) -> Option<Range> {
+        Some(Range::new(
+            number(self.reservations, 4 * n, 2)?,
+            number(self.reservations, 4 * n + 2, 2)?,
+        ))
     }
 }
 
-/// A node of a tree.
+/// A node of a tree, and with it every node above.
 #[derive(Clone, Copy)]
 pub struct Node<'a> {
     fdt: &'a Fdt<'a>,
+    /// The node it is in.
+    pub parent: Option<&'a Node<'a>>,
     /// Its name, with the unit address.
-    pub name: &'a [u8],
-    /// Offset of its first property.
-    at: usize,
-    /// Cells of an address in its `reg`, as its parent says.
-    pub address_cells: usize,
-    /// Cells of a size in its `reg`.
-    pub size_cells: usize,
+    name: &'a [u8],
+    /// The cell of its first property, which also tells it from every other node.
+    pub at: usize,
+}
+
+/// Number of cells of an address, and of a size.
+#[derive(Clone, Copy)]
+pub struct Cells {
+    /// Of an address.
+    pub address: usize,
+    /// Of a size.
+    pub size: usize,
 }
 
 impl<'a> Node<'a> {
     /// The value of a property. A node's properties come before its children.
     #[must_use]
+    #[inline(never)]
     pub fn property(&self, name: &[u8]) -> Option<&'a [u8]> {
         let mut at = self.at;
-        while let (Token::Property(found, value), next) = self.fdt.token(at)? {
-            if found == name {
-                return Some(value);
+        loop {
+            let token = self.fdt.token(at)?;
+            if token.kind != kind::PROPERTY {
+                return None;
             }
-            at = next;
+            if token.name == name {
+                return Some(token.value);
+            }
+            at = token.next;
         }
-        None
+    }
+
+    /// Whether a property is there with this value.
+    #[must_use]
+    #[inline(never)]
+    pub fn says(&self, name: &[u8], value: &[u8]) -> bool {
+        self.property(name) == Some(value)
     }
 
     /// A property of one or two cells.
     #[must_use]
+    #[inline(never)]
     pub fn number(&self, name: &[u8]) -> Option<u64> {
         let value = self.property(name)?;
-        matches!(value.len(), 4 | 8).then(|| number(value, 0, value.len() / 4))?
+        if !matches!(value.len(), 4 | 8) {
+            return None;
+        }
+        number(value, 0, value.len() / 4)
     }
 
-    /// Cells of an address and of a size in its children's `reg` (section 2.3.5).
+    /// What addresses and sizes in its children's `reg` are made of (section 2.3.5).
     #[must_use]
-    pub fn child_cells(&self) -> (usize, usize) {
-        let cells = |name: &[u8], default| {
-            self.property(name)
-                .and_then(|value| cell(value, 0))
-                .unwrap_or(default) as usize
-        };
-        (cells(b"#address-cells", 2), cells(b"#size-cells", 1))
+    #[inline(never)]
+    pub fn child_cells(&self) -> Cells {
+        let cells = |name: &[u8]| self.property(name).and_then(|value| cell(value, 0));
+        Cells {
+            address: cells(b"#address-cells").unwrap_or(2) as usize,
+            size: cells(b"#size-cells").unwrap_or(1) as usize,
+        }
+    }
+
+    /// What addresses and sizes in its own `reg` are made of, as its parent says.
+    #[must_use]
+    pub fn cells(&self) -> Cells {
+        self.parent.map_or(
+            Cells {
+                address: 2,
+                size: 1,
+            },
+            Node::child_cells,
+        )
     }
 
     /// Its children.
-    pub fn children(self) -> impl Iterator<Item = Node<'a>> {
-        let (address_cells, size_cells) = self.child_cells();
-        let (mut at, mut depth) = (self.at, 0usize);
-        core::iter::from_fn(move || {
-            loop {
-                let (token, next) = self.fdt.token(at)?;
-                match token {
-                    Token::Begin(name) => {
-                        at = next;
-                        depth += 1;
-                        if depth == 1 {
-                            return Some(Node {
-                                fdt: self.fdt,
-                                name,
-                                at,
-                                address_cells,
-                                size_cells,
-                            });
-                        }
-                    }
-                    // `at` stays at this node's own end.
-                    Token::End => depth = depth.checked_sub(1)?,
-                    Token::Property(..) => {}
-                    Token::Stop => return None,
-                }
-                at = next;
-            }
-        })
+    #[must_use]
+    pub fn children(&'a self) -> Children<'a> {
+        Children {
+            node: self,
+            at: self.at,
+            depth: 0,
+        }
+    }
+
+    /// Whether this is its name, given with or without the unit address.
+    #[must_use]
+    #[inline(never)]
+    pub fn is_named(&self, name: &[u8]) -> bool {
+        part(self.name, 0, name.len()) == Some(name)
+            && *self.name.get(name.len()).unwrap_or(&b'@') == b'@'
     }
 
     /// A child by its name, given with or without the unit address.
     #[must_use]
-    pub fn child(&self, name: &[u8]) -> Option<Node<'a>> {
-        self.children().find(|child| {
-            let rest = child.name.strip_prefix(name);
-            rest.is_some_and(|rest| rest.first().is_none_or(|&b| b == b'@'))
-        })
+    #[inline(never)]
+    pub fn child(&'a self, name: &[u8]) -> Option<Node<'a>> {
+        self.children().find(|child| child.is_named(name))
     }
 
-    /// Whether its `compatible` has this entry.
+    /// Where the node at a path below this one is.
     #[must_use]
-    pub fn is_compatible(&self, with: &[u8]) -> bool {
-        self.property(b"compatible")
-            .is_some_and(|value| value.split(|&b| b == 0).any(|entry| entry == with))
+    pub fn find(&self, path: &[u8]) -> Option<usize> {
+        let mut at = self.at;
+        for name in path.split(|&b| b == b'/') {
+            at = Node { at, ..*self }.child(name)?.at;
+        }
+        Some(at)
     }
 
     /// Whether its `status` lets it be used (section 2.3.4). Old trees say "ok".
     #[must_use]
+    #[inline(never)]
     pub fn is_enabled(&self) -> bool {
-        self.property(b"status")
-            .is_none_or(|status| matches!(status, b"okay\0" | b"ok\0"))
+        self.property(b"status").is_none()
+            || self.says(b"status", b"okay\0")
+            || self.says(b"status", b"ok\0")
     }
+}
+
+/// The children of a node, one after the other.
+pub struct Children<'a> {
+    node: &'a Node<'a>,
+    at: usize,
+    depth: usize,
+}
+
+impl<'a> Iterator for Children<'a> {
+    type Item = Node<'a>;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<Node<'a>> {
+        loop {
+            let token = self.node.fdt.token(self.at)?;
+            match token.kind {
+                kind::BEGIN => self.depth += 1,
+                // `at` stays at the node's own end.
+                kind::END => self.depth = self.depth.checked_sub(1)?,
+                kind::STOP => return None,
+                _ => {}
+            }
+            self.at = token.next;
+            if token.kind == kind::BEGIN && self.depth == 1 {
+                return Some(Node {
+                    fdt: self.node.fdt,
+                    parent: Some(self.node),
+                    name: token.name,
+                    at: self.at,
+                });
+            }
+        }
+    }
+}
+
+/// `len` bytes of a value.
+#[inline(never)]
+fn part(value: &[u8], from: usize, len: usize) -> Option<&[u8]> {
+    value.get(from..)?.get(..len)
 }
 
 /// Big-endian cell `n` of a value.
@@ -247,15 +334,24 @@ pub fn cell(value: &[u8], n: usize) -> Option<u32> {
 #[must_use]
 #[inline(never)]
 pub fn number(value: &[u8], n: usize, count: usize) -> Option<u64> {
-    let cells = value.as_chunks::<4>().0.get(n..)?.get(..count)?;
-    cells.iter().try_fold(0u64, |high, cell| {
-        (high >> 32 == 0).then(|| high << 32 | u64::from(u32::from_be_bytes(*cell)))
-    })
+    let mut number = 0u64;
+    for n in n..n + count {
+        if number >> 32 != 0 {
+            return None;
+        }
+        number = number << 32 | u64::from(cell(value, n)?);
+    }
+    Some(number)
 }
 
-/// The bytes before the first zero.
+/// The bytes from `from` up to the next zero.
 #[must_use]
 #[inline(never)]
-pub fn string(value: &[u8]) -> Option<&[u8]> {
-    value.get(..value.iter().position(|&b| b == 0)?)
+pub fn string(value: &[u8], from: usize) -> Option<&[u8]> {
+    let rest = value.get(from..)?;
+    let mut len = 0;
+    while *rest.get(len)? != 0 {
+        len += 1;
+    }
+    rest.get(..len)
 }

@@ -1,6 +1,5 @@
-//! Device registers: exactly one load or store of the stated width each.
-
-use core::arch::asm;
+//! Device registers: exactly one load or store of the stated width each. They are volatile accesses, so that a constant
+//! offset becomes part of the instruction.
 
 /// A block of device registers that the kernel has mapped as device memory.
 #[derive(Clone, Copy, Debug)]
@@ -47,40 +46,36 @@ impl Mmio {
     #[inline(always)]
     #[must_use]
     pub fn read32(self, offset: usize) -> u32 {
-        let value: u32;
         // SAFETY: `new` vouched for the block. Offsets are constants of the device's register map.
-        unsafe { asm!("ldr {:w}, [{}]", out(reg) value, in(reg) self.at(offset, 4), options(nostack, preserves_flags)) }
-        value
+        unsafe { (self.at(offset, 4) as *const u32).read_volatile() }
     }
 
     /// Writes a 32-bit register.
     #[inline(always)]
     pub fn write32(self, offset: usize, value: u32) {
         // SAFETY: as for `read32`.
-        unsafe { asm!("str {:w}, [{}]", in(reg) value, in(reg) self.at(offset, 4), options(nostack, preserves_flags)) }
+        unsafe { (self.at(offset, 4) as *mut u32).write_volatile(value) }
     }
 
     /// Reads a 64-bit register.
     #[inline(always)]
     #[must_use]
     pub fn read64(self, offset: usize) -> u64 {
-        let value: u64;
         // SAFETY: as for `read32`.
-        unsafe { asm!("ldr {}, [{}]", out(reg) value, in(reg) self.at(offset, 8), options(nostack, preserves_flags)) }
-        value
+        unsafe { (self.at(offset, 8) as *const u64).read_volatile() }
     }
 
     /// Writes a 64-bit register.
     #[inline(always)]
     pub fn write64(self, offset: usize, value: u64) {
         // SAFETY: as for `read32`.
-        unsafe { asm!("str {}, [{}]", in(reg) value, in(reg) self.at(offset, 8), options(nostack, preserves_flags)) }
+        unsafe { (self.at(offset, 8) as *mut u64).write_volatile(value) }
     }
 
     /// Writes an 8-bit register.
     #[inline(always)]
     pub fn write8(self, offset: usize, value: u8) {
         // SAFETY: as for `read32`.
-        unsafe { asm!("strb {:w}, [{}]", in(reg) value, in(reg) self.at(offset, 1), options(nostack, preserves_flags)) }
+        unsafe { (self.at(offset, 1) as *mut u8).write_volatile(value) }
     }
 }

@@ -12,7 +12,7 @@
 use super::mmio::Mmio;
 use super::start::Image;
 use super::{cache, cpu, start};
-use crate::memory::Arena;
+use crate::memory::{Arena, Range};
 use aarch64_paging::MapError;
 use aarch64_paging::descriptor::{El23Attributes as A, PhysicalAddress, VirtualAddress};
 use aarch64_paging::paging::{Constraints, El2, MemoryRegion, PageTable, RootTable, Translation};
@@ -63,6 +63,7 @@ impl BootMap {
     }
 
     /// Maps the 2 MiB blocks that hold `[pa, pa + len)`; `None` if the spare tables or the window do not suffice.
+    #[inline(never)]
     pub fn map(&mut self, pa: u64, len: u64, device: bool) -> Option<usize> {
         const TABLES: usize = 7;
         if pa.checked_add(len)? > REACH {
@@ -131,9 +132,8 @@ impl Translation<A> for Frames<'_> {
     }
 }
 
-/// Why they cannot be made, in words, and at which address.
-#[must_use]
-pub fn reason(error: &MapError) -> (&'static str, usize) {
+/// Why the tables cannot be made, in words, and at which address.
+fn reason(error: &MapError) -> (&'static str, usize) {
     match error {
         MapError::AddressRange(at) | MapError::InvalidVirtualAddress(at) => ("no table maps the address", at.0),
         MapError::RegionBackwards(region) => ("the range ends before its start", region.start().0),
@@ -145,30 +145,28 @@ pub fn reason(error: &MapError) -> (&'static str, usize) {
 /// The final tables while they are being made.
 pub struct Map<'a> {
     root: RootTable<El2, Frames<'a>>,
+    /// The first thing that could not be mapped.
+    failed: Option<(&'static str, usize)>,
 }
 
 impl<'a> Map<'a> {
     /// Maps the image, section by section, and the trampoline.
-    ///
-    /// # Errors
-    ///
-    /// A section that is not page-aligned: a defect of the linker script.
-    pub fn new(arena: &'a mut Arena) -> Result<Self, MapError> {
-        let mut map = Self {
-            root: RootTable::new(Frames(arena), 1, El2),
-        };
-        let pa = image_pa();
+    #[must_use]
+    pub fn new(arena: &'a mut Arena) -> Self {
+        let mut map = Self { root: RootTable::new(Frames(arena), 1, El2), failed: None };
         let code = NORMAL | A::READ_ONLY;
-        let image = |map: &mut Self, from: usize, to: usize, flags| {
-            map.add(from, to - from, pa + (from - Image::start()) as u64, flags)
-        };
-        image(&mut map, Image::start(), Image::text_end(), code)?;
-        image(&mut map, Image::text_end(), Image::rodata_end(), code | A::XN)?;
-        image(&mut map, Image::rodata_end(), Image::stack_bottom() - PAGE, NORMAL | A::XN)?;
-        image(&mut map, Image::stack_bottom(), Image::end(), NORMAL | A::XN)?;
-        let low = Self::trampoline() as usize & !(PAGE - 1);
-        map.add(low, PAGE, low as u64, code)?;
-        Ok(map)
+        let sections = [
+            (Image::start(), Image::text_end(), code),
+            (Image::text_end(), Image::rodata_end(), code | A::XN),
+            (Image::rodata_end(), Image::stack_bottom() - PAGE, NORMAL | A::XN),
+            (Image::stack_bottom(), Image::end(), NORMAL | A::XN),
+        ];
+        for (from, to, flags) in sections {
+            map.add(from, to - from, image_pa() + (from - Image::start()) as u64, flags);
+        }
+        let low = Self::trampoline() & !(PAGE as u64 - 1);
+        map.add(low as usize, PAGE, low, code);
+        map
     }
 
     /// Physical address of the code that changes tables.
@@ -177,66 +175,60 @@ impl<'a> Map<'a> {
         image_pa() + (Image::trampoline() - Image::start()) as u64
     }
 
-    fn add(&mut self, va: usize, len: usize, pa: u64, flags: A) -> Result<(), MapError> {
-        self.root.map_range(
-            &MemoryRegion::from(VirtualAddress(va)..VirtualAddress(va + len)),
-            PhysicalAddress(pa as usize),
-            flags,
-            Constraints::empty(),
-        )
+    #[inline(never)]
+    fn add(&mut self, va: usize, len: usize, pa: u64, flags: A) {
+        let region = MemoryRegion::from(VirtualAddress(va)..VirtualAddress(va + len));
+        let done = self.root.map_range(&region, PhysicalAddress(pa as usize), flags, Constraints::empty());
+        if let Err(error) = done {
+            self.failed.get_or_insert(reason(&error));
+        }
     }
 
-    /// Shows RAM in the window, whole pages inside `[pa, pa + len)`, leaving out the image.
-    ///
-    /// # Errors
-    ///
-    /// Not possible for addresses within [`REACH`].
-    pub fn ram(&mut self, pa: u64, len: u64) -> Result<(), MapError> {
-        let image = image_pa()..image_pa() + (Image::end() - Image::start()) as u64;
-        let end = pa + len;
-        for (from, to) in [(pa, end.min(image.start)), (pa.max(image.end), end)] {
-            let from = from.next_multiple_of(PAGE as u64);
-            let to = to & !(PAGE as u64 - 1);
-            if from < to {
-                self.add(WINDOW + from as usize, (to - from) as usize, from, NORMAL | A::XN)?;
-            }
+    /// Shows whole pages in the window.
+    #[inline(never)]
+    fn show(&mut self, start: u64, end: u64, flags: A) {
+        if start < end {
+            self.add(WINDOW + start as usize, (end - start) as usize, start, flags);
         }
-        Ok(())
+    }
+
+    /// Shows RAM in the window: the whole pages inside a range.
+    pub fn ram(&mut self, range: Range) {
+        self.show(range.start.next_multiple_of(PAGE as u64), range.end & !(PAGE as u64 - 1), NORMAL | A::XN);
+    }
+
+    /// Shows device registers in the window: every page of a range.
+    pub fn device(&mut self, range: Range) {
+        let pages = range.whole_pages();
+        self.show(pages.start, pages.end, DEVICE);
     }
 
     /// Takes a page out of the window again: a guard below a stack.
-    ///
-    /// # Errors
-    ///
-    /// Not possible for addresses within [`REACH`].
-    pub fn guard(&mut self, pa: Pa) -> Result<(), MapError> {
-        self.add(window(pa), PAGE, 0, A::empty())
-    }
-
-    /// Shows device registers in the window.
-    ///
-    /// # Errors
-    ///
-    /// Not possible for addresses within [`REACH`].
-    pub fn device(&mut self, pa: u64, len: u64) -> Result<(), MapError> {
-        let from = pa & !(PAGE as u64 - 1);
-        let to = (pa + len).next_multiple_of(PAGE as u64);
-        self.add(WINDOW + from as usize, (to - from) as usize, from, DEVICE)
+    pub fn guard(&mut self, pa: Pa) {
+        self.add(window(pa), PAGE, 0, A::empty());
     }
 
     /// Makes these the tables of this core. Returns their root for the other cores.
     ///
+    /// # Errors
+    ///
+    /// Why something could not be mapped, and its address: a range beyond [`REACH`], or a section that the linker script
+    /// has not aligned.
+    ///
     /// # Safety
     ///
     /// Everything that the kernel uses from now on has been mapped.
-    pub unsafe fn activate(self) -> Pa {
+    pub unsafe fn activate(self) -> Result<Pa, (&'static str, usize)> {
         let root = self.root.to_physical().0 as u64;
         // The tables are forgotten, not dropped: they live for ever.
         core::mem::forget(self.root);
+        if let Some(failed) = self.failed {
+            return Err(failed);
+        }
         cpu::dsb();
         // SAFETY: the caller vouches for the contents; `new` mapped the trampoline.
         unsafe { start::change_tables(root, Self::trampoline()) }
-        Pa::new(root)
+        Ok(Pa::new(root))
     }
 }
 
