@@ -141,7 +141,6 @@ impl<'a> Manifest<'a> {
         self.devices.get(part).unwrap_or(&[])
     }
 
-    #[inline(never)]
     fn check(&self) -> Result<(), Error> {
         let focus = usize::from(self.header.focus.get());
         let fields = fields! {

@@ -56,7 +56,26 @@ fn good() -> Records {
 }
 
 /// What the check says of them; every CRC is taken to be zero.
-fn verdict(mut r: Records) -> Result<(), Error> {
+fn verdict(r: Records) -> Result<(), Error> {
+    verdict_with(r, |_| {})
+}
+
+/// The same, when the header with the places of the tables is changed at last.
+fn verdict_with(r: Records, change: impl FnOnce(&mut Header)) -> Result<(), Error> {
+    let partitions = r.partitions;
+    encode(&partitions, r, change)
+}
+
+/// The same, with other partitions, whose vCPUs, memory, loads and devices are the same records.
+fn verdict_of(partitions: &[Partition], r: Records) -> Result<(), Error> {
+    encode(partitions, r, |_| {})
+}
+
+fn encode(
+    partitions: &[Partition],
+    mut r: Records,
+    change: impl FnOnce(&mut Header),
+) -> Result<(), Error> {
     let mut bytes = [0; 2048];
     let mut end = size_of::<Header>();
     let mut table = |records: &[u8], count: u32| {
@@ -69,12 +88,13 @@ fn verdict(mut r: Records) -> Result<(), Error> {
         }
     };
     r.header.cores = table(r.cores.as_bytes(), 1);
-    r.header.partitions = table(r.partitions.as_bytes(), 1);
+    r.header.partitions = table(partitions.as_bytes(), partitions.len() as u32);
     r.header.vcpus = table(r.vcpus.as_bytes(), 1);
     r.header.regions = table(r.regions.as_bytes(), 2);
     r.header.loads = table(r.loads.as_bytes(), 1);
     r.header.devices = table(r.devices.as_bytes(), 2);
     r.header.manifest_len = (end as u32).into();
+    change(&mut r.header);
     bytes[..size_of::<Header>()].copy_from_slice(r.header.as_bytes());
     Manifest::parse(&bytes, 0x1000, |_| 0).map(|_| ())
 }
@@ -178,6 +198,65 @@ fn every_pair_of_pieces_must_be_apart() {
     for (ipa, change) in cases {
         assert_eq!(changed(change), Err(Error::Overlap { partition: 0, ipa }));
     }
+}
+
+#[test]
+fn a_table_that_is_not_there_is_named() {
+    type Places = fn(&mut Header) -> &mut Span;
+    let cases: [(Table, Places); 6] = [
+        (Table::Cores, |h| &mut h.cores),
+        (Table::Partitions, |h| &mut h.partitions),
+        (Table::Vcpus, |h| &mut h.vcpus),
+        (Table::Regions, |h| &mut h.regions),
+        (Table::Loads, |h| &mut h.loads),
+        (Table::Devices, |h| &mut h.devices),
+    ];
+    for (table, place) in cases {
+        let moved = verdict_with(good(), |h| place(h).offset = h.manifest_len);
+        assert_eq!(moved, Err(Error::Table { table }), "behind the manifest");
+        for count in [u16::MAX.into(), 0x1_0000, u32::MAX] {
+            let longer = verdict_with(good(), |h| place(h).count = count.into());
+            assert_eq!(longer, Err(Error::Table { table }), "{count} records");
+        }
+    }
+    for (table, place) in &cases[..2] {
+        let empty = verdict_with(good(), |h| place(h).count = 0.into());
+        assert_eq!(empty, Err(Error::Table { table: *table }), "no records");
+    }
+}
+
+#[test]
+fn a_partition_has_one_vcpu_on_a_core() {
+    // The record behind the only vCPU is a part of the first region's, which is all zeros like that vCPU.
+    let mut records = good();
+    records.partitions[0].vcpus = 2.into();
+    records.regions[0] = Region::new_zeroed();
+    let shared = verdict_with(records, |h| h.vcpus.count = 2.into());
+    let (partition, core) = (0, 0);
+    assert_eq!(shared, Err(Error::SharedVmid { partition, core }));
+}
+
+#[test]
+fn a_pinned_core_has_one_context() {
+    let two = |policy: u8| {
+        let mut r = good();
+        r.cores[0].policy = policy;
+        let other = Partition {
+            name: Name::new("other").unwrap(),
+            ..r.partitions[0]
+        };
+        verdict_of(&[r.partitions[0], other], r)
+    };
+    assert_eq!(two(0), Ok(()));
+    assert_eq!(two(1), Err(Error::Crowded { core: 0 }));
+}
+
+#[test]
+fn a_name_has_no_padding_in_its_bytes() {
+    let name = Name::new("guest-1").unwrap();
+    assert_eq!(name.as_bytes(), b"guest-1");
+    assert_eq!(name.as_str(), "guest-1");
+    assert_eq!(Name::new_zeroed().as_bytes(), b"");
 }
 
 #[test]
