@@ -144,7 +144,7 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, fra
     }
     let (partitions, used) = (partitions.len() as u64, builder.arena.used() >> 10);
     let mut line = console::early();
-    line.text("system ").text(manifest.header.system.as_str()).text(": ").number(partitions).text(" partition(s), ");
+    line.text("system ").name(&manifest.header.system).text(": ").number(partitions).text(" partition(s), ");
     line.number(count as u64).text(" core(s), ").number(used).text(" KiB of kernel objects").end();
     seeds.all()
 }
@@ -215,7 +215,7 @@ impl Builder<'_> {
             let rights = Rights { write: ram, execute: true };
             space.map(self.arena, &mut Tlb, Mapping { ipa: Ipa::new(r.ipa), pa: r.pa, size: r.size, kind: Kind::Normal, rights }).unwrap_or_else(|error| refused(error));
             let mut line = console::early();
-            line.text(name.as_str()).text(if ram { ": RAM " } else { ": ROM " }).hex(r.ipa);
+            line.name(name).text(if ram { ": RAM " } else { ": ROM " }).hex(r.ipa);
             line.text("-").hex(r.ipa + r.size).text(" at ").hex(r.pa.get()).end();
             regions.push(r);
         }
@@ -344,7 +344,7 @@ fn place(partition: &'static manifest::Name, region: &manifest::Region, frames: 
 
 /// Refuses a system because of one of its partitions.
 fn refuse_partition(name: &manifest::Name, reason: impl for<'a> FnOnce(&'a mut Line) -> &'a mut Line) -> ! {
-    refuse(|line| reason(line.text(name.as_str())))
+    refuse(|line| reason(line.name(name)))
 }
 
 /// What the firmware says of its workarounds. The kernel passes none of them through, so a core that needs one is

@@ -333,7 +333,7 @@ impl Output {
                 if held {
                     // The guest rewrites its line: the mark stays in front.
                     let name = name(source);
-                    self.queue(&[b"\r[", name.as_bytes(), b"] ", &[byte]]);
+                    self.queue(&[b"\r[", name, b"] ", &[byte]]);
                 } else if !self.put(byte) {
                     self.queue(&[&[byte]]);
                     return false;
@@ -360,7 +360,7 @@ impl Output {
     }
 
     fn mark(&mut self, source: Source) {
-        self.queue(&[b"[", name(source).as_bytes(), b"] "]);
+        self.queue(&[b"[", name(source), b"] "]);
     }
 
     fn queue(&mut self, parts: &[&[u8]]) {
@@ -425,10 +425,10 @@ impl Output {
 }
 
 /// Name in the mark of a source's lines, at most 15 characters.
-fn name(source: Source) -> &'static str {
+fn name(source: Source) -> &'static [u8] {
     system::partitions()
         .get(usize::from(source))
-        .map_or("tessera", |partition| partition.name.as_str())
+        .map_or(b"tessera", |partition| partition.name.as_bytes())
 }
 
 fn ring(source: Source) -> Option<&'static Ring> {
@@ -490,6 +490,12 @@ impl Line {
     #[inline(never)]
     pub fn text(&mut self, text: &str) -> &mut Self {
         self.bytes(text.as_bytes())
+    }
+
+    /// Adds a partition's name.
+    #[inline(never)]
+    pub fn name(&mut self, name: &manifest::Name) -> &mut Self {
+        self.bytes(name.as_bytes())
     }
 
     /// Adds a number in hexadecimal.

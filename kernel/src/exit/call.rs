@@ -30,7 +30,7 @@ pub fn smc(core: &mut Core, esr: u64, immediate: u16) {
 }
 
 /// A call. Only immediate 0 means one (SMCCC 2.5).
-#[inline(always)]
+#[inline(never)]
 fn call(core: &mut Core, immediate: u16) {
     let vcpu = core.vcpu();
     let index = vcpu.index.get();

@@ -93,12 +93,12 @@ impl Core {
         match shared.then {
             Target::Restart => {
                 partition.set_state(State::Loading);
-                console::say(|line| line.text(partition.name.as_str()).text(": restart").end());
+                console::say(|line| line.name(&partition.name).text(": restart").end());
                 Job::Clean { region: 0, offset: 0 }
             }
             Target::Off => {
                 partition.set_state(State::Off);
-                console::say(|line| line.text(partition.name.as_str()).text(": off").end());
+                console::say(|line| line.name(&partition.name).text(": off").end());
                 Job::None
             }
         }
@@ -114,7 +114,7 @@ impl Core {
             return;
         };
         console::say(|line| {
-            let line = line.text(partition.name.as_str());
+            let line = line.name(&partition.name);
             match line_number {
                 0 => line.text(": fault: ").text(crash.reason).end(),
                 _ => {
@@ -136,8 +136,9 @@ pub(super) fn say(what: u32) -> u32 {
         console::say(|line| line.text("menu: 1-9 keyboard, s status, r N restart, x N stop, g N start, q quit").end());
         return what & !request::MENU;
     }
-    let name = system::partitions().get(usize::from(console::focus())).map_or("", |p| p.name.as_str());
-    console::say(|line| line.text("keyboard: ").text(name).end());
+    if let Some(partition) = system::partitions().get(usize::from(console::focus())) {
+        console::say(|line| line.text("keyboard: ").name(&partition.name).end());
+    }
     0
 }
 
@@ -161,7 +162,7 @@ pub(super) fn show_status(n: u8) -> Option<u8> {
         State::Stopping => "stopping",
     };
     console::say(|line| {
-        line.number(u64::from(n / 2) + 1).text(" ").text(partition.name.as_str());
+        line.number(u64::from(n / 2) + 1).text(" ").name(&partition.name);
         line.text(": ").text(state);
         line.text(", starts ").number(u64::from(partition.starts.load(Ordering::Relaxed)));
         line.text(", faults ").number(u64::from(partition.faults.load(Ordering::Relaxed)));

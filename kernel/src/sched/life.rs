@@ -25,6 +25,7 @@ impl Core {
     }
 
     /// Stops a partition, to stay off or to start again. Does nothing if it is off already.
+    #[inline(never)]
     pub fn stop(&mut self, partition: &'static Partition, then: Target) {
         {
             let mut shared = partition.shared.lock();
@@ -47,6 +48,7 @@ impl Core {
     }
 
     /// Starts a partition that is off.
+    #[inline(never)]
     pub fn start(&mut self, partition: &'static Partition) {
         {
             let _shared = partition.shared.lock();

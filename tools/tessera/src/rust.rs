@@ -83,6 +83,8 @@ impl Route {
     pub fn cargo_build(&self, root: &Path) -> Command {
         // Works around an erratum of the Cortex-A53 that QEMU does not show.
         let mut flags = vec!["-Clink-arg=--fix-cortex-a53-843419".to_string()];
+        // Every program is smaller than 1 MiB: one instruction makes an address.
+        flags.push("-Ccode-model=tiny".into());
         let mut command = match self {
             Self::Toolchain { .. } => Command::new("cargo"),
             Self::Debian { .. } => Command::new(DEBIAN_CARGO),
