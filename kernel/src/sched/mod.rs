@@ -352,15 +352,8 @@ impl Core {
     }
 
     /// Makes the vCPUs of `set` look at their interrupts, wherever they are.
-    #[inline(always)]
-    pub fn deliver(&mut self, partition: &Partition, set: VcpuSet) {
-        if !set.is_empty() {
-            self.deliver_all(partition, set);
-        }
-    }
-
     #[inline(never)]
-    fn deliver_all(&mut self, partition: &Partition, set: VcpuSet) {
+    pub fn deliver(&mut self, partition: &Partition, set: VcpuSet) {
         for vcpu in set {
             if let Some(link) = partition.link(vcpu) {
                 self.request(link.core, link.slot, partition, vcpu.get(), request::ATTENTION);

@@ -52,7 +52,9 @@ impl Core {
         }
         timer.load();
         self.loaded = Some(slot);
-        self.deliver(partition, kicked.without(index));
+        if !kicked.is_empty() {
+            self.deliver(partition, kicked);
+        }
     }
 
     /// Stores the loaded vCPU's registers, except those that the entry code stores.
@@ -84,7 +86,9 @@ impl Core {
         if cpu::take_late_serror() {
             self.late_serror(slot);
         }
-        self.deliver(partition, kicked.without(index));
+        if !kicked.is_empty() {
+            self.deliver(partition, kicked);
+        }
     }
 
     /// Drops the loaded vCPU: nothing of it is kept but its interrupt controller's state.
@@ -139,7 +143,9 @@ impl Core {
             vgic.deliver_hw(index, VIRTUAL_TIMER, VIRTUAL_TIMER, &mut self.gic)
         };
         self.wake(slot);
-        self.deliver(partition, kicked.without(index));
+        if !kicked.is_empty() {
+            self.deliver(partition, kicked);
+        }
     }
 
     /// Whether a vCPU is loaded.

@@ -113,7 +113,9 @@ fn uart(core: &mut Core, access: Access, intid: u16) -> u64 {
             core.request_first(partition, request::FLUSH);
         }
     }
-    core.deliver(partition, kicked);
+    if !kicked.is_empty() {
+        core.deliver(partition, kicked);
+    }
     value
 }
 
@@ -144,6 +146,7 @@ fn rtc(core: &mut Core, access: Access, intid: u16) -> u64 {
 }
 
 /// A partition's clock alarm is due.
+#[inline(never)]
 pub fn clock_alarm(core: &mut Core, slot: usize, now: u64) {
     let partition = core.vcpus[slot].partition;
     let Some(device) = partition.devices.iter().find(|d| d.model == Model::Pl031) else {

@@ -208,7 +208,7 @@ el1_load:
     each_pair load_pair
     ret
 
-    .section .text.hot, "ax"
+    .section .text.low, "ax"
     .arch_extension fp
     .macro each_q what
     \what   q0, q1, [x0, #0]

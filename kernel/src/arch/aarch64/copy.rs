@@ -8,7 +8,7 @@ use core::arch::global_asm;
 
 global_asm!(
     r#"
-    .section .text.hot, "ax"
+    .section .text.low, "ax"
     .arch_extension crc
     // x0 = to, x1 = from, x2 = bytes (a multiple of 16, not 0), w3 = CRC; returns the CRC
     .balign 64

@@ -4,6 +4,7 @@
 //! interrupt when it has been looked at, and deactivates it itself or leaves that to the guest's
 //! own EOI through a list register with the hardware link.
 
+use super::mmio::Mmio;
 use super::{gicv2, gicv3};
 use vgic::{CpuInterface, Groups, IntId, ListRegister, Maintenance};
 
@@ -135,6 +136,37 @@ impl Gic {
     }
 }
 
+impl Gic {
+    #[inline(never)]
+    fn take_each(&mut self, used: u32, into: &mut [ListRegister; 16]) {
+        let mut left = used;
+        for (index, place) in into.iter_mut().enumerate() {
+            if left == 0 {
+                break;
+            }
+            if left & 1 != 0 {
+                *place = self.read(index);
+                self.write(index, ListRegister::EMPTY);
+            }
+            left >>= 1;
+        }
+    }
+
+    #[inline(never)]
+    fn put_each(&mut self, used: u32, from: &[ListRegister; 16]) {
+        let mut left = used;
+        for (index, value) in from.iter().enumerate() {
+            if left == 0 {
+                break;
+            }
+            if left & 1 != 0 {
+                self.write(index, *value);
+            }
+            left >>= 1;
+        }
+    }
+}
+
 impl CpuInterface for Gic {
     #[inline(always)]
     fn list_registers(&self) -> usize {
@@ -150,11 +182,23 @@ impl CpuInterface for Gic {
     }
     #[inline(always)]
     fn take(&mut self, used: u32, into: &mut [ListRegister; 16]) {
-        either!(self, core => core.take(used, into));
+        let left = match self {
+            Self::V2(_) => used,
+            Self::V3(core) => core.take(used, into),
+        };
+        if left != 0 {
+            self.take_each(left, into);
+        }
     }
     #[inline(always)]
     fn put(&mut self, used: u32, from: &[ListRegister; 16]) {
-        either!(self, core => core.put(used, from));
+        let left = match self {
+            Self::V2(_) => used,
+            Self::V3(core) => core.put(used, from),
+        };
+        if left != 0 {
+            self.put_each(left, from);
+        }
     }
     #[inline(always)]
     fn empty(&self) -> u32 {
@@ -187,6 +231,24 @@ pub fn mask(pmr: u8, active: u32) -> u8 {
         pmr
     } else {
         pmr.min((active.trailing_zeros() as u8) << 3)
+    }
+}
+
+/// Disables 32 interrupts, forgets what is pending and active of them, and gives them their group and priority. Both
+/// distributors, and a redistributor's second frame, have these registers at the same place (IHI 0048, 4.3; IHI 0069, 12.8 and 12.10).
+#[inline(never)]
+pub fn quiet(frame: Mmio, word: usize, group: u32) {
+    const IGROUPR: usize = 0x80;
+    const ICENABLER: usize = 0x180;
+    const ICPENDR: usize = 0x280;
+    const ICACTIVER: usize = 0x380;
+    const IPRIORITYR: usize = 0x400;
+    for register in [ICENABLER, ICPENDR, ICACTIVER] {
+        frame.write32(register + 4 * word, !0);
+    }
+    frame.write32(IGROUPR + 4 * word, group);
+    for i in 0..8 {
+        frame.write32(IPRIORITYR + 32 * word + 4 * i, PRIORITY);
     }
 }
 

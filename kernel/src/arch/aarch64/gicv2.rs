@@ -6,13 +6,10 @@ use vgic::{Groups, ListRegister, Maintenance};
 
 const GICD_CTLR: usize = 0;
 const GICD_TYPER: usize = 4;
-const IGROUPR: usize = 0x80;
 const ISENABLER: usize = 0x100;
 const ICENABLER: usize = 0x180;
-const ICPENDR: usize = 0x280;
 const ISACTIVER: usize = 0x300;
 const ICACTIVER: usize = 0x380;
-const IPRIORITYR: usize = 0x400;
 const ITARGETSR: usize = 0x800;
 const SGIR: usize = 0xf00;
 const GICC_CTLR: usize = 0;
@@ -50,12 +47,8 @@ pub fn start_distributor(distributor: Mmio) {
     distributor.write32(GICD_CTLR, 0);
     let words = (distributor.read32(GICD_TYPER) as usize & 31) + 1;
     for word in 1..words {
-        distributor.write32(ICENABLER + 4 * word, !0);
-        distributor.write32(ICPENDR + 4 * word, !0);
-        distributor.write32(ICACTIVER + 4 * word, !0);
-        distributor.write32(IGROUPR + 4 * word, 0);
+        gic::quiet(distributor, word, 0);
         for i in 0..8 {
-            distributor.write32(IPRIORITYR + 32 * word + 4 * i, gic::PRIORITY);
             distributor.write32(ITARGETSR + 32 * word + 4 * i, 0);
         }
     }
@@ -66,13 +59,7 @@ impl Core {
     /// Sets up this core's interfaces.
     #[must_use]
     pub fn start(distributor: Mmio, interface: Mmio, hypervisor: Mmio) -> Self {
-        distributor.write32(ICENABLER, !0);
-        distributor.write32(ICPENDR, !0);
-        distributor.write32(ICACTIVER, !0);
-        distributor.write32(IGROUPR, 0);
-        for i in 0..8 {
-            distributor.write32(IPRIORITYR + 4 * i, gic::PRIORITY);
-        }
+        gic::quiet(distributor, 0, 0);
         // The first target registers are banked and read as the reading core's own bit, in every byte.
         let mask = (0..8)
             .map(|i| distributor.read32(ITARGETSR + 4 * i))
@@ -185,35 +172,6 @@ impl Core {
     #[inline(always)]
     pub(super) fn write(&self, index: usize, value: ListRegister) {
         self.hypervisor.write32(GICH_LR + 4 * index, value.to_v2());
-    }
-
-    #[inline(always)]
-    pub(super) fn take(&self, used: u32, into: &mut [ListRegister; 16]) {
-        let mut left = used;
-        for (index, place) in into.iter_mut().enumerate() {
-            if left == 0 {
-                break;
-            }
-            if left & 1 != 0 {
-                *place = self.read(index);
-                self.hypervisor.write32(GICH_LR + 4 * index, 0);
-            }
-            left >>= 1;
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn put(&self, used: u32, from: &[ListRegister; 16]) {
-        let mut left = used;
-        for (index, value) in from.iter().enumerate() {
-            if left == 0 {
-                break;
-            }
-            if left & 1 != 0 {
-                self.write(index, *value);
-            }
-            left >>= 1;
-        }
     }
 
     pub(super) fn save_virtual(&mut self, state: &mut VirtualState) {

@@ -7,13 +7,10 @@ use vgic::{Groups, ListRegister, Maintenance};
 
 const GICD_CTLR: usize = 0;
 const GICD_TYPER: usize = 4;
-const IGROUPR: usize = 0x80;
 const ISENABLER: usize = 0x100;
 const ICENABLER: usize = 0x180;
-const ICPENDR: usize = 0x280;
 const ISACTIVER: usize = 0x300;
 const ICACTIVER: usize = 0x380;
-const IPRIORITYR: usize = 0x400;
 const GICD_IROUTER: usize = 0x6000;
 const GICR_TYPER: usize = 8;
 const GICR_WAKER: usize = 0x14;
@@ -49,13 +46,7 @@ pub fn start_distributor(distributor: Mmio) {
     wait();
     let words = (distributor.read32(GICD_TYPER) as usize & 31) + 1;
     for word in 1..words {
-        distributor.write32(ICENABLER + 4 * word, !0);
-        distributor.write32(ICPENDR + 4 * word, !0);
-        distributor.write32(ICACTIVER + 4 * word, !0);
-        distributor.write32(IGROUPR + 4 * word, !0);
-        for i in 0..8 {
-            distributor.write32(IPRIORITYR + 32 * word + 4 * i, gic::PRIORITY);
-        }
+        gic::quiet(distributor, word, !0);
     }
     wait();
     // Affinity routing, group 1; the second enable bit is for a distributor with one security state.
@@ -75,13 +66,7 @@ impl Core {
         redistributor.write32(GICR_WAKER, waker & !2);
         while redistributor.read32(GICR_WAKER) & 4 != 0 {}
         let sgi = redistributor.part(SGI_FRAME, 0x1_0000);
-        sgi.write32(ICENABLER, !0);
-        sgi.write32(ICPENDR, !0);
-        sgi.write32(ICACTIVER, !0);
-        sgi.write32(IGROUPR, !0);
-        for i in 0..8 {
-            sgi.write32(IPRIORITYR + 4 * i, gic::PRIORITY);
-        }
+        gic::quiet(sgi, 0, !0);
         // SAFETY: gives EL2 and EL1 the system-register interface (EL1's accesses are virtual) and keeps EL1 from giving it back; EOI mode 1.
         unsafe {
             msr!("s3_4_c12_c9_5", 0xfu64); // ICC_SRE_EL2: SRE, no bypass, Enable
@@ -249,14 +234,16 @@ impl Core {
         );
     }
 
+    /// Takes the first of `used`; those that are left are returned.
     #[inline(always)]
-    pub(super) fn take(&self, used: u32, into: &mut [ListRegister; 16]) {
+    pub(super) fn take(&self, used: u32, into: &mut [ListRegister; 16]) -> u32 {
         // SAFETY: reads and empties list registers that exist, of the vCPU that leaves; `into` has room for all.
         unsafe { lists_take(into, used) }
     }
 
+    /// Fills the first of `used`; those that are left are returned.
     #[inline(always)]
-    pub(super) fn put(&self, used: u32, from: &[ListRegister; 16]) {
+    pub(super) fn put(&self, used: u32, from: &[ListRegister; 16]) -> u32 {
         // SAFETY: as for `write`.
         unsafe { lists_put(from, used) }
     }
@@ -306,20 +293,20 @@ impl Core {
 }
 
 unsafe extern "C" {
-    fn lists_take(into: *mut [ListRegister; 16], used: u32);
-    fn lists_put(from: *const [ListRegister; 16], used: u32);
+    fn lists_take(into: *mut [ListRegister; 16], used: u32) -> u32;
+    fn lists_put(from: *const [ListRegister; 16], used: u32) -> u32;
 }
 
-// The lowest are used first, so each routine ends early.
+// Most cores have four list registers, and the lowest are used first, so each routine ends early. Returned are the bits of
+// those that are left.
 core::arch::global_asm!(
     r#"
     .macro each_list what
-    .irp    n, 0, 1, 2, 3, 4, 5, 6, 7
+    .irp    n, 0, 1, 2, 3
     \what   \n, s3_4_c12_c12_\n, 8 * \n
     .endr
-    .irp    n, 0, 1, 2, 3, 4, 5, 6, 7
-    \what   \n + 8, s3_4_c12_c13_\n, 8 * \n + 64
-    .endr
+1:  lsl     w0, w1, #4
+    ret
     .endm
     .macro take_list n, register, at
     cbz     w1, 1f
@@ -342,12 +329,10 @@ core::arch::global_asm!(
     .global lists_take
 lists_take:
     each_list take_list
-1:  ret
     .balign 64
     .global lists_put
 lists_put:
     each_list put_list
-1:  ret
     .text
     "#
 );

@@ -133,6 +133,7 @@ vectors:
     to_core_stack
     b       serror_entry
 
+    .section .text.low, "ax"
     .balign 64
 call_entry:
     bl      {call}
