@@ -22,7 +22,6 @@ use crate::arch::mmu::{BootMap, Map};
 use crate::arch::start::Image;
 use crate::arch::{cpu, mmu, smc, vectors};
 use crate::build::Seed;
-use crate::console::Text;
 use crate::memory::{Arena, Frames, Range};
 use crate::platform::{Board, BoardError, Fdt, LARGEST_TREE, Uart};
 use crate::sched::Core;
@@ -119,9 +118,7 @@ fn final_tables(map: &mut BootMap, frames: &mut Frames, board: &Board, image: Ra
     // SAFETY: image, RAM with the arena, and every device the kernel uses are mapped where they were.
     match unsafe { tables.activate() } {
         Ok(root) => (arena, stacks, root),
-        Err((reason, at)) => {
-            refuse(format_args!("the kernel's own translation tables cannot be made: {}: {:#x}", Text(reason), at as u64));
-        }
+        Err(at) => refuse(format_args!("the kernel's own translation tables cannot show the device at {at:#x}: it is out of reach")),
     }
 }
 
