@@ -124,11 +124,9 @@ fn final_tables(map: &mut BootMap, frames: &mut Frames, board: &Board, image: Ra
     // SAFETY: image, RAM with the arena, and every device the kernel uses are mapped where they were.
     match unsafe { tables.activate() } {
         Ok(root) => (arena, stacks, root),
-        Err((reason, at)) => {
-            refuse(|line| {
-                line.text("the kernel's own translation tables cannot be made: ").text(reason).text(": ").hex(at as u64)
-            });
-        }
+        Err(at) => refuse(|line| {
+            line.text("the kernel's own translation tables cannot show the device at ").hex(at as u64).text(": it is out of reach")
+        }),
     }
 }
 

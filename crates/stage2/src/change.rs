@@ -315,14 +315,13 @@ const fn after(ipa: Ipa, level: Level) -> Ipa {
 /// `rest` bytes.
 #[inline]
 fn leaf_level(from: Level, ipa: Ipa, pa: Pa, rest: u64) -> Level {
-    let fits = |level: Level| {
-        from <= level && level.offset(ipa.get() | pa.get()) == 0 && rest >= level.span()
-    };
-    if fits(Level::One) {
-        Level::One
-    } else if fits(Level::Two) {
-        Level::Two
-    } else {
-        Level::Three
+    let address = ipa.get() | pa.get();
+    let mut level = from;
+    while level.offset(address) != 0 || rest < level.span() {
+        match level.below() {
+            Some(below) => level = below,
+            None => break,
+        }
     }
+    level
 }

@@ -236,39 +236,50 @@ impl Reader<'_> {
     }
 
     fn gic(&mut self, node: &Node<'_>, part: Part) {
-        let mut registers = [Range::default(); 5];
-        for (n, place) in registers.iter_mut().enumerate() {
-            *place = reg(node, n);
-        }
-        let [first, second, third, fourth, _] = registers;
-        let count = if part == Part::GicV2 {
-            self.board.gic = GicAddresses::V2 {
-                distributor: first,
-                interface: adjacent(second),
-                hypervisor: third,
-                guest: adjacent(fourth),
-            };
-            self.gic = Err(BoardError::NoVirtualInterface);
+        let is_v2 = part == Part::GicV2;
+        let count = if is_v2 {
             4
         } else {
-            let regions = node
+            1 + node
                 .number(b"#redistributor-regions")
                 .unwrap_or(1)
-                .clamp(1, 4) as usize;
-            registers[1 + regions..].fill(Range::default());
-            let [distributor, redistributors @ ..] = registers;
-            self.board.gic = GicAddresses::V3 {
+                .clamp(1, 4) as usize
+        };
+        let mut registers = [Range::default(); 5];
+        let mut complete = true;
+        for (n, place) in registers.iter_mut().enumerate().take(count) {
+            let mut range = reg(node, n);
+            complete &= range.len() != 0;
+            // A CPU interface of 128 KiB repeats each of its 4 KiB pages over 64 KiB, for systems with large pages. The
+            // last copy of the first page and the first of the second lie side by side, as everywhere else.
+            if is_v2 && n % 2 == 1 && range.len() >= 0x2_0000 {
+                range = Range::new(range.start + 0xf000, 0x2000);
+            }
+            *place = range;
+        }
+        if complete {
+            self.gic = Ok(());
+        } else if is_v2 {
+            self.gic = Err(BoardError::NoVirtualInterface);
+        } else {
+            return;
+        }
+        let [distributor, redistributors @ ..] = registers;
+        let [interface, hypervisor, guest, _] = redistributors;
+        self.board.gic = if is_v2 {
+            GicAddresses::V2 {
+                distributor,
+                interface,
+                hypervisor,
+                guest,
+            }
+        } else {
+            GicAddresses::V3 {
                 distributor,
                 redistributors,
-            };
-            1 + regions
+            }
         };
-        if registers[..count].iter().all(|range| range.len() != 0) {
-            self.gic = Ok(());
-        }
-        if self.gic != Err(BoardError::NoGic)
-            && let Some(intid) = interrupt(node, 0)
-        {
+        if let Some(intid) = interrupt(node, 0) {
             self.board.maintenance = intid;
         }
     }
@@ -305,15 +316,5 @@ impl Reader<'_> {
             *place = affinity & 0xff_00ff_ffff;
             board.core_count += 1;
         }
-    }
-}
-
-/// A CPU interface of 128 KiB repeats each of its 4 KiB pages over 64 KiB, for systems with large pages. The last
-/// copy of the first page and the first of the second lie side by side, as everywhere else.
-fn adjacent(range: Range) -> Range {
-    if range.len() >= 0x2_0000 {
-        Range::new(range.start + 0xf000, 0x2000)
-    } else {
-        range
     }
 }

@@ -13,10 +13,6 @@ use super::mmio::Mmio;
 use super::start::Image;
 use super::{cache, cpu, start};
 use crate::memory::{Arena, Range};
-use aarch64_paging::MapError;
-use aarch64_paging::descriptor::{El23Attributes as A, PhysicalAddress, VirtualAddress};
-use aarch64_paging::paging::{Constraints, El2, MemoryRegion, PageTable, RootTable, Translation};
-use core::ptr::NonNull;
 use stage2::Pa;
 
 /// Where physical address 0 appears.
@@ -26,17 +22,29 @@ pub const REACH: u64 = 0x6f_c000_0000;
 
 const PAGE: usize = 4096;
 const BLOCK: u64 = 2 << 20;
-const NORMAL: A = A::ATTRIBUTE_INDEX_0
-    .union(A::INNER_SHAREABLE)
-    .union(A::ACCESSED)
-    .union(A::USER_RES1)
-    .union(A::VALID);
-const DEVICE: A = A::ATTRIBUTE_INDEX_1
-    .union(A::OUTER_SHAREABLE)
-    .union(A::ACCESSED)
-    .union(A::USER_RES1)
-    .union(A::VALID)
-    .union(A::XN);
+
+/// Descriptors of stage 1 at EL2 (Arm ARM D8, "VMSAv8-64 translation table format descriptors").
+mod descriptor {
+    /// Bit 0: there is a translation.
+    pub const VALID: u64 = 1;
+    /// Bit 1: a table, or at level 3 a page; not a block.
+    pub const TABLE_OR_PAGE: u64 = 1 << 1;
+    /// The address of a page, a block or a table.
+    pub const ADDRESS: u64 = 0xffff_ffff_f000;
+    /// AP\[2\].
+    pub const READ_ONLY: u64 = 1 << 7;
+    /// Never executable.
+    pub const XN: u64 = 1 << 54;
+    /// AP\[1\] is RES1 where EL0 is not translated; the access flag.
+    const ALWAYS: u64 = 1 << 6 | 1 << 10 | VALID;
+    /// Attribute 0 (normal memory), Inner Shareable.
+    pub const NORMAL: u64 = 3 << 8 | ALWAYS;
+    /// Attribute 1 (Device-nGnRE), Outer Shareable.
+    pub const DEVICE: u64 = 1 << 2 | 2 << 8 | XN | ALWAYS;
+    /// No translation: what is left of an address in the descriptor does not count.
+    pub const NONE: u64 = 0;
+}
+use descriptor::{DEVICE, NORMAL, READ_ONLY, XN};
 
 /// The address at which physical memory or a device appears.
 #[inline(always)]
@@ -115,57 +123,31 @@ pub fn set_image_pa(pa: u64) {
     IMAGE_PA.store(pa, core::sync::atomic::Ordering::Relaxed);
 }
 
-struct Frames<'a>(&'a mut Arena);
-
-impl Translation<A> for Frames<'_> {
-    fn allocate_table(&mut self) -> (NonNull<PageTable<A>>, PhysicalAddress) {
-        let pa = self.0.frames(1);
-        (self.physical_to_virtual(PhysicalAddress(pa.get() as usize)), PhysicalAddress(pa.get() as usize))
-    }
-
-    unsafe fn deallocate_table(&mut self, _: NonNull<PageTable<A>>) {}
-
-    fn physical_to_virtual(&self, pa: PhysicalAddress) -> NonNull<PageTable<A>> {
-        let va = window(Pa::new(pa.0 as u64));
-        // The window never contains address 0.
-        NonNull::new(va as *mut PageTable<A>).unwrap_or(NonNull::dangling())
-    }
-}
-
-/// Why the tables cannot be made, in words, and at which address.
-fn reason(error: &MapError) -> (&'static str, usize) {
-    match error {
-        MapError::AddressRange(at) | MapError::InvalidVirtualAddress(at) => ("no table maps the address", at.0),
-        MapError::RegionBackwards(region) => ("the range ends before its start", region.start().0),
-        MapError::BreakBeforeMakeViolation(region) => ("something is mapped in the range", region.start().0),
-        MapError::PteUpdateFault(_) | MapError::InvalidFlags(_) => ("a descriptor is not possible", 0),
-    }
-}
-
-/// The final tables while they are being made.
+/// The final tables while they are being made. Nothing translates by them yet, so an entry can be replaced at once.
 pub struct Map<'a> {
-    root: RootTable<El2, Frames<'a>>,
-    /// The first thing that could not be mapped.
-    failed: Option<(&'static str, usize)>,
+    arena: &'a mut Arena,
+    root: Pa,
+    /// The first address that the window cannot show.
+    failed: Option<u64>,
 }
 
 impl<'a> Map<'a> {
     /// Maps the image, section by section, and the trampoline.
     #[must_use]
     pub fn new(arena: &'a mut Arena) -> Self {
-        let mut map = Self { root: RootTable::new(Frames(arena), 1, El2), failed: None };
-        let code = NORMAL | A::READ_ONLY;
+        let root = arena.frames(1);
+        let mut map = Self { arena, root, failed: None };
         let sections = [
-            (Image::start(), Image::text_end(), code),
-            (Image::text_end(), Image::rodata_end(), code | A::XN),
-            (Image::rodata_end(), Image::stack_bottom() - PAGE, NORMAL | A::XN),
-            (Image::stack_bottom(), Image::end(), NORMAL | A::XN),
+            (Image::start(), Image::text_end(), NORMAL | READ_ONLY),
+            (Image::text_end(), Image::rodata_end(), NORMAL | READ_ONLY | XN),
+            (Image::rodata_end(), Image::stack_bottom() - PAGE, NORMAL | XN),
+            (Image::stack_bottom(), Image::end(), NORMAL | XN),
         ];
         for (from, to, flags) in sections {
-            map.add(from, to - from, image_pa() + (from - Image::start()) as u64, flags);
+            map.add(from as u64, to as u64, image_pa() + (from - Image::start()) as u64, flags);
         }
         let low = Self::trampoline() & !(PAGE as u64 - 1);
-        map.add(low as usize, PAGE, low, code);
+        map.add(low, low + PAGE as u64, low, NORMAL | READ_ONLY);
         map
     }
 
@@ -175,26 +157,60 @@ impl<'a> Map<'a> {
         image_pa() + (Image::trampoline() - Image::start()) as u64
     }
 
+    /// Maps the pages of `[va, end)` to those from `pa` on, in blocks of 1 GiB and 2 MiB where they fit.
     #[inline(never)]
-    fn add(&mut self, va: usize, len: usize, pa: u64, flags: A) {
-        let region = MemoryRegion::from(VirtualAddress(va)..VirtualAddress(va + len));
-        let done = self.root.map_range(&region, PhysicalAddress(pa as usize), flags, Constraints::empty());
-        if let Err(error) = done {
-            self.failed.get_or_insert(reason(&error));
+    fn add(&mut self, mut va: u64, end: u64, pa: u64, flags: u64) {
+        let offset = pa.wrapping_sub(va);
+        while va < end {
+            let (mut table, mut shift) = (self.root, 30);
+            let size = loop {
+                let place = (window(table) as *mut u64).wrapping_add((va >> shift) as usize & 511);
+                // SAFETY: an entry of one of these tables, which came from the arena and which the window shows.
+                let old = unsafe { place.read() };
+                let is_table = shift != 12 && old & 3 == 3;
+                let size = 1u64 << shift;
+                let pa = va.wrapping_add(offset);
+                if shift == 12 || !is_table && (va | pa) & (size - 1) == 0 && end - va >= size {
+                    let page = if shift == 12 { descriptor::TABLE_OR_PAGE } else { 0 };
+                    // SAFETY: as above.
+                    unsafe { place.write(pa & descriptor::ADDRESS | flags | page) }
+                    break size;
+                }
+                shift -= 9;
+                table = if is_table { Pa::new(old & descriptor::ADDRESS) } else { self.split(place, old, shift) };
+            };
+            va += size;
         }
+    }
+
+    /// Makes a table of what an entry says now, with entries of `1 << shift` bytes: pieces of a block, or none at all.
+    #[inline(never)]
+    fn split(&mut self, place: *mut u64, old: u64, shift: u32) -> Pa {
+        let table = self.arena.frames(1);
+        let page = if shift == 12 { descriptor::TABLE_OR_PAGE } else { 0 };
+        for index in 0..512 {
+            let piece = if old & descriptor::VALID == 0 { descriptor::NONE } else { old + ((index as u64) << shift) | page };
+            // SAFETY: a frame that was just taken, and an entry that `add` has found.
+            unsafe { (window(table) as *mut u64).add(index).write(piece) }
+        }
+        // SAFETY: as above.
+        unsafe { place.write(table.get() | descriptor::TABLE_OR_PAGE | descriptor::VALID) }
+        table
     }
 
     /// Shows whole pages in the window.
     #[inline(never)]
-    fn show(&mut self, start: u64, end: u64, flags: A) {
-        if start < end {
-            self.add(WINDOW + start as usize, (end - start) as usize, start, flags);
+    fn show(&mut self, start: u64, end: u64, flags: u64) {
+        if end > REACH {
+            self.failed.get_or_insert(start);
+        } else if start < end {
+            self.add(WINDOW as u64 + start, WINDOW as u64 + end, start, flags);
         }
     }
 
     /// Shows RAM in the window: the whole pages inside a range.
     pub fn ram(&mut self, range: Range) {
-        self.show(range.start.next_multiple_of(PAGE as u64), range.end & !(PAGE as u64 - 1), NORMAL | A::XN);
+        self.show(range.start.saturating_add(PAGE as u64 - 1) & !(PAGE as u64 - 1), range.end & !(PAGE as u64 - 1), NORMAL | XN);
     }
 
     /// Shows device registers in the window: every page of a range.
@@ -205,30 +221,26 @@ impl<'a> Map<'a> {
 
     /// Takes a page out of the window again: a guard below a stack.
     pub fn guard(&mut self, pa: Pa) {
-        self.add(window(pa), PAGE, 0, A::empty());
+        self.show(pa.get(), pa.get() + PAGE as u64, descriptor::NONE);
     }
 
     /// Makes these the tables of this core. Returns their root for the other cores.
     ///
     /// # Errors
     ///
-    /// Why something could not be mapped, and its address: a range beyond [`REACH`], or a section that the linker script
-    /// has not aligned.
+    /// The first address of something that lies beyond [`REACH`].
     ///
     /// # Safety
     ///
     /// Everything that the kernel uses from now on has been mapped.
-    pub unsafe fn activate(self) -> Result<Pa, (&'static str, usize)> {
-        let root = self.root.to_physical().0 as u64;
-        // The tables are forgotten, not dropped: they live for ever.
-        core::mem::forget(self.root);
+    pub unsafe fn activate(self) -> Result<Pa, u64> {
         if let Some(failed) = self.failed {
             return Err(failed);
         }
         cpu::dsb();
         // SAFETY: the caller vouches for the contents; `new` mapped the trampoline.
-        unsafe { start::change_tables(root, Self::trampoline()) }
-        Ok(Pa::new(root))
+        unsafe { start::change_tables(self.root.get(), Self::trampoline()) }
+        Ok(self.root)
     }
 }
 
