@@ -292,7 +292,7 @@ impl Reader<'_> {
         if is_ram || bus.is_named(b"reserved-memory") {
             let is_hidden = node.property(b"no-map").is_some();
             // One more than can be kept shows that they are too many.
-            for n in 0..=Frames::MOST {
+            for n in 0..Frames::MOST + 1 {
                 let Some(range) = local(node, n) else {
                     break;
                 };
