@@ -7,7 +7,7 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
     /// An input address has 32 to 40 bits, and no more than a physical address has.
-    IpaBits(u8),
+    IpaBits(u64),
     /// A range is not whole pages, or is empty.
     Misaligned(Ipa, u64),
     /// A physical address is not that of a page.
@@ -59,7 +59,7 @@ impl Error {
     /// that begins there.
     pub const fn numbers(&self) -> (Option<u64>, Option<u64>) {
         match *self {
-            Self::IpaBits(bits) => (Some(bits as u64), None),
+            Self::IpaBits(bits) => (Some(bits), None),
             Self::Misaligned(at, size) | Self::BeyondIpa(at, size) => (Some(at.get()), Some(size)),
             Self::BeyondPa(at, size) => (Some(at.get()), Some(size)),
             Self::MisalignedPa(at) | Self::BadFrame(at) => (Some(at.get()), None),

@@ -77,7 +77,7 @@ impl AddressSpace {
         vmid: Vmid,
     ) -> Result<Self, Error> {
         if !(Self::MIN_IPA_BITS..=Self::MAX_IPA_BITS.min(pa_range.bits())).contains(&ipa_bits) {
-            return Err(Error::IpaBits(ipa_bits));
+            return Err(Error::IpaBits(ipa_bits.into()));
         }
         // 512 entries of 1 GiB are 39 bits.
         let frames = if ipa_bits > 39 { 2 } else { 1 };

@@ -58,6 +58,7 @@ impl Frames {
 
     /// No RAM.
     #[must_use]
+    #[inline(always)]
     pub const fn new() -> Self {
         Self {
             list: [Range { start: 0, end: 0 }; Self::MOST],

@@ -261,12 +261,16 @@ impl<'a> Node<'a> {
 
     /// Where the node at a path below this one is.
     #[must_use]
-    pub fn find(&self, path: &[u8]) -> Option<usize> {
+    pub fn find(&self, mut path: &[u8]) -> Option<usize> {
         let mut at = self.at;
-        for name in path.split(|&b| b == b'/') {
+        loop {
+            let name = until(path, b'/');
             at = Node { at, ..*self }.child(name)?.at;
+            match path.get(name.len() + 1..) {
+                Some(rest) => path = rest,
+                None => return Some(at),
+            }
         }
-        Some(at)
     }
 
     /// Whether its `status` lets it be used (section 2.3.4). Old trees say "ok".
@@ -344,14 +348,22 @@ pub fn number(value: &[u8], n: usize, count: usize) -> Option<u64> {
     Some(number)
 }
 
-/// The bytes from `from` up to the next zero.
+/// The bytes from `from` up to the next zero; `None` if there is none.
 #[must_use]
 #[inline(never)]
 pub fn string(value: &[u8], from: usize) -> Option<&[u8]> {
     let rest = value.get(from..)?;
+    let found = until(rest, 0);
+    (found.len() < rest.len()).then_some(found)
+}
+
+/// The bytes before the first `end`, or all.
+#[must_use]
+#[inline(never)]
+pub fn until(value: &[u8], end: u8) -> &[u8] {
     let mut len = 0;
-    while *rest.get(len)? != 0 {
+    while value.get(len).is_some_and(|&byte| byte != end) {
         len += 1;
     }
-    rest.get(..len)
+    value.get(..len).unwrap_or(value)
 }

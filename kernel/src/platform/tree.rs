@@ -1,7 +1,7 @@
 //! Reads the board from its device tree (Devicetree Specification 0.4).
 
 use super::board::{Board, BoardError, GicAddresses};
-use super::fdt::{Fdt, Node, cell, number, string};
+use super::fdt::{Fdt, Node, cell, number, string, until};
 use super::uart::UartKind;
 use crate::arch::mmu::REACH;
 use crate::memory::{Frames, Range};
@@ -154,7 +154,7 @@ pub fn read(fdt: &Fdt<'_>, tree: Range, board: &mut Board) -> Result<(), BoardEr
 /// Where the node is that /chosen/stdout-path names, by path or by alias.
 fn console(root: &Node<'_>) -> Option<usize> {
     let value = string(root.child(b"chosen")?.property(b"stdout-path")?, 0)?;
-    let mut path = value.split(|&b| b == b':').next()?;
+    let mut path = until(value, b':');
     if path.first() != Some(&b'/') {
         path = string(root.child(b"aliases")?.property(path)?, 0)?;
     }
@@ -292,7 +292,7 @@ impl Reader<'_> {
         if is_ram || bus.is_named(b"reserved-memory") {
             let is_hidden = node.property(b"no-map").is_some();
             // One more than can be kept shows that they are too many.
-            for n in 0..=Frames::MOST {
+            for n in 0..Frames::MOST + 1 {
                 let Some(range) = local(node, n) else {
                     break;
                 };

@@ -95,7 +95,7 @@ fn sizes_of_a_space_outside_32_to_40_bits_are_refused() {
     for bits in (0..=255).filter(|bits| !(32..=40).contains(bits)) {
         let (mut memory, _) = Memory::new(8);
         let refused = AddressSpace::new(&mut memory, bits, PaRange::Bits48, vmid);
-        assert_eq!(refused.unwrap_err(), Error::IpaBits(bits));
+        assert_eq!(refused.unwrap_err(), Error::IpaBits(bits.into()));
         assert!(memory.tables.is_empty());
     }
 }
