@@ -24,8 +24,6 @@ const LONG: u32 = 512;
 const LONGEST: u16 = 240;
 /// Ctrl-T.
 const ESCAPE: u8 = 0x14;
-/// Keys that are taken at a time.
-const KEYS: usize = 1;
 /// Characters that one piece of work brings to the port.
 pub const PIECE: usize = 4;
 
@@ -440,32 +438,36 @@ fn ring(source: Source) -> Option<&'static Ring> {
         .map(|partition| &partition.output)
 }
 
-/// Whether keys are left in the port that its interrupt has not taken.
+/// The port has interrupted: quiets it. Keys and room are seen to at the next choice.
+pub fn attend() {
+    if let Some(uart) = &mut OUTPUT.lock().uart {
+        uart.acknowledge();
+        uart.want_room(false);
+    }
+    FULL.store(false, Ordering::Relaxed);
+    INPUT.store(true, Ordering::Relaxed);
+}
+
+/// Whether the port has interrupted and not all has been seen to.
 #[inline]
 pub fn has_input() -> bool {
     INPUT.load(Ordering::Relaxed)
 }
 
-/// The port's interrupt, and what is left of it: takes a few keys, and notes that there is room again. The port may interrupt
-/// only when its FIFO stops being empty, so what is left is remembered.
-pub fn interrupt(mut handle: impl FnMut(Key)) {
-    for _ in 0..KEYS {
-        let mut output = OUTPUT.lock();
-        let Some(uart) = &mut output.uart else {
-            return;
-        };
+/// Takes a key from the port. The port may interrupt only when its FIFO stops being empty, so this is to be called until
+/// there is none.
+pub fn take_key() -> Option<Key> {
+    let mut output = OUTPUT.lock();
+    let byte = output.uart.as_mut().and_then(|uart| {
         uart.acknowledge();
-        uart.want_room(false);
-        FULL.store(false, Ordering::Relaxed);
-        let Some(byte) = uart.get() else {
+        uart.get()
+    });
+    match byte {
+        Some(byte) => Some(output.key(byte)),
+        None => {
             INPUT.store(false, Ordering::Relaxed);
-            return;
-        };
-        let key = output.key(byte);
-        let left = output.uart.as_ref().is_some_and(Uart::has_input);
-        INPUT.store(left, Ordering::Relaxed);
-        drop(output);
-        handle(key);
+            None
+        }
     }
 }
 

@@ -352,24 +352,33 @@ impl Vgic<'_> {
         size: u8,
         value: u32,
     ) -> VcpuSet {
-        let mut kicks = VcpuSet::EMPTY;
-        for index in 0..u32::from(size.min(4)) {
-            let priority = value.wrapping_shr(index.wrapping_mul(8)) as u8 & 0xf8;
-            let bit = bit.wrapping_add(index) & 31;
-            let mask = 1u32.wrapping_shl(bit);
-            match self.block(home, word) {
-                Some(block) if byte(&block.priority, bit) != priority => {}
-                _ => continue,
+        let bytes = || {
+            (0..u32::from(size.min(4))).map(|index| {
+                let priority = value.wrapping_shr(index.wrapping_mul(8)) as u8 & 0xf8;
+                (bit.wrapping_add(index) & 31, priority)
+            })
+        };
+        let Some(block) = self.block(home, word) else {
+            return VcpuSet::EMPTY;
+        };
+        let mut changed = 0;
+        for (bit, priority) in bytes() {
+            if byte(&block.priority, bit) != priority {
+                changed |= 1u32.wrapping_shl(bit);
             }
-            self.unqueue(home, word, mask);
-            let mut held = 0;
-            if let Some(block) = self.block_mut(home, word) {
-                set_byte(&mut block.priority, bit, priority);
-                held = block.held_pending & mask;
-            }
-            kicks |= self.mark_dirty(home, word, held) | self.refresh(home, word, mask);
         }
-        kicks
+        if changed == 0 {
+            return VcpuSet::EMPTY;
+        }
+        self.unqueue(home, word, changed);
+        let Some(block) = self.block_mut(home, word) else {
+            return VcpuSet::EMPTY;
+        };
+        for (bit, priority) in bytes() {
+            set_byte(&mut block.priority, bit, priority);
+        }
+        let held = block.held_pending & changed;
+        self.mark_dirty(home, word, held) | self.refresh(home, word, changed)
     }
 
     /// ICFGR: the half of block `word` that `offset` says, two bits per interrupt, the upper one set if it

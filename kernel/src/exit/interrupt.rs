@@ -3,6 +3,7 @@
 use crate::arch::context::Frame;
 use crate::arch::vectors::Resume;
 use crate::arch::{cpu, gic, timer};
+use crate::console;
 use crate::sched::Core;
 
 /// An interrupt while a guest ran.
@@ -43,8 +44,8 @@ pub fn take(core: &mut Core) {
             core.refresh();
         }
     } else if Some(intid) == core.own.console {
-        core.take_keys();
-        crate::vmm::console_has_room(core);
+        console::attend();
+        core.reschedule();
     } else {
         // Nobody's: it must not come again.
         core.gic.disable(intid);

@@ -91,16 +91,6 @@ impl Uart {
         (self.registers.read32(status) & empty == 0).then(|| self.registers.read32(data) as u8)
     }
 
-    /// Whether a character has come in.
-    #[must_use]
-    pub fn has_input(&self) -> bool {
-        let (status, empty) = match self.kind {
-            UartKind::Pl011 => (pl011::FR, pl011::RX_EMPTY),
-            UartKind::Cadence => (cadence::SR, cadence::RX_EMPTY),
-        };
-        self.registers.read32(status) & empty == 0
-    }
-
     /// Lets input raise the port's interrupt.
     pub fn listen(&mut self) {
         match self.kind {

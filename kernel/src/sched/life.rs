@@ -194,12 +194,12 @@ impl Core {
         self.stop(partition, if again { Target::Restart } else { Target::Off });
     }
 
-    /// Takes a few keys from the port, and more at the next choice if there are.
+    /// Takes a key from the port, or if there is none lets those go on who wait for room.
     #[inline(never)]
     pub fn take_keys(&mut self) {
-        console::interrupt(|key| self.command(key));
-        if console::has_input() {
-            self.reschedule();
+        match console::take_key() {
+            Some(key) => self.command(key),
+            None => crate::vmm::console_has_room(self),
         }
     }
 

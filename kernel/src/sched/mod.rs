@@ -185,20 +185,18 @@ impl Core {
     pub fn choose(&mut self) -> Resume {
         loop {
             self.again = false;
-            if self.own.console.is_some() && console::has_input() {
+            // Each of these is a piece of work: an interrupt may come before it and after it.
+            if self.requested || self.own.console.is_some() && console::has_input() {
                 if cpu::interrupt_pending() {
                     exit::interrupt::take(self);
+                } else if self.requested {
+                    self.requested = false;
+                    self.serve_requests();
                 } else {
                     self.take_keys();
                 }
-                continue;
-            }
-            if self.requested {
                 if cpu::interrupt_pending() {
                     exit::interrupt::take(self);
-                } else {
-                    self.requested = false;
-                    self.serve_requests();
                 }
                 continue;
             }
