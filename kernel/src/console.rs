@@ -80,19 +80,20 @@ impl Ring {
         }
     }
 
-    /// Takes as many of `bytes` as there is room for; the rest is lost.
+    /// Takes as many of `bytes` as there is room for; the rest is lost. Only the last one may be an end of line.
     #[inline(never)]
     pub fn extend(&self, bytes: &[u8]) {
         let head = self.head.load(Ordering::Relaxed);
-        let taken = bytes.len().min(self.room());
-        let mut lines = 0;
-        for (i, &byte) in bytes[..taken].iter().enumerate() {
-            self.bytes[head.wrapping_add(i as u32) as usize % RING].store(byte, Ordering::Relaxed);
-            lines += u32::from(byte == b'\n');
+        let room = self.room();
+        let taken = bytes.len().min(room);
+        let mut place = head as usize;
+        for &byte in &bytes[..taken] {
+            self.bytes[place % RING].store(byte, Ordering::Relaxed);
+            place = place.wrapping_add(1);
         }
         self.head.store(head.wrapping_add(taken as u32), Ordering::Release);
-        if lines != 0 {
-            self.lines.fetch_add(lines, Ordering::Release);
+        if bytes.len() <= room && bytes.ends_with(b"\n") {
+            self.lines.fetch_add(1, Ordering::Release);
         }
     }
 

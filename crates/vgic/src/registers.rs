@@ -352,30 +352,26 @@ impl Vgic<'_> {
         size: u8,
         value: u32,
     ) -> VcpuSet {
-        let bytes = || {
-            (0..u32::from(size.min(4))).map(|index| {
-                let priority = value.wrapping_shr(index.wrapping_mul(8)) as u8 & 0xf8;
-                (bit.wrapping_add(index) & 31, priority)
-            })
-        };
-        let Some(block) = self.block(home, word) else {
+        // The five bits of each byte that exist, of as many bytes as are written.
+        let bytes = u32::MAX.wrapping_shr(32u32.wrapping_sub(u32::from(size.min(4)).wrapping_mul(8)));
+        let new = value & 0xf8f8_f8f8 & bytes;
+        let difference = self.read_priorities(home, word, bit, size) as u32 ^ new;
+        if difference == 0 || size == 0 {
             return VcpuSet::EMPTY;
-        };
-        let mut changed = 0;
-        for (bit, priority) in bytes() {
-            if byte(&block.priority, bit) != priority {
-                changed |= 1u32.wrapping_shl(bit);
-            }
         }
-        if changed == 0 {
-            return VcpuSet::EMPTY;
+        let mut changed = 0;
+        for index in 0..4u32 {
+            if difference.wrapping_shr(index.wrapping_mul(8)) & 0xff != 0 {
+                changed |= 1u32.wrapping_shl(bit.wrapping_add(index));
+            }
         }
         self.unqueue(home, word, changed);
         let Some(block) = self.block_mut(home, word) else {
             return VcpuSet::EMPTY;
         };
-        for (bit, priority) in bytes() {
-            set_byte(&mut block.priority, bit, priority);
+        for index in 0..u32::from(size.min(4)) {
+            let priority = new.wrapping_shr(index.wrapping_mul(8)) as u8;
+            set_byte(&mut block.priority, bit.wrapping_add(index) & 31, priority);
         }
         let held = block.held_pending & changed;
         self.mark_dirty(home, word, held) | self.refresh(home, word, changed)

@@ -35,6 +35,7 @@ impl Vgic<'_> {
             if let Some(cpu) = self.cpus.get_mut(usize::from(index)) {
                 cpu.lists.reset();
                 cpu.block.queued = 0;
+                cpu.block.active = 0;
             }
             self.reset_vcpu(VcpuIndex::new(index));
         }
@@ -78,18 +79,12 @@ impl Vgic<'_> {
                 lists.again &= !slot_mask;
             }
         }
-        for bit in 0..32u32 {
-            let mask = 1u32.wrapping_shl(bit);
-            if block.queued & mask != 0 {
-                lists.remove_ready(
-                    block.group1 & mask != 0,
-                    block.ready_level(bit),
-                    intid_of(0, bit),
-                );
-            }
-            if block.active & mask != 0 {
-                lists.remove_spilled(block.active_level(bit), intid_of(0, bit));
-            }
+        for bit in Bits(block.queued) {
+            let group1 = block.group1 & 1u32.wrapping_shl(bit) != 0;
+            lists.remove_ready(group1, block.ready_level(bit), intid_of(0, bit));
+        }
+        for bit in Bits(block.active) {
+            lists.remove_spilled(block.active_level(bit), intid_of(0, bit));
         }
         *block = Block::new();
         // PPIs are level-sensitive, SGIs edge-triggered. A GICv2 has its SGIs enabled for good.

@@ -117,16 +117,18 @@ impl Core {
             let line = line.name(&partition.name);
             match line_number {
                 0 => line.text(": fault: ").text(crash.reason).end(),
-                _ => {
+                1 => {
                     line.text(": vcpu ").number(u64::from(crash.vcpu));
-                    line.text(" pc ").hex(crash.pc).text(" esr ").hex(crash.esr);
-                    line.text(" far ").hex(crash.far).text(" ipa ").hex(crash.ipa);
+                    line.text(" pc ").hex(crash.pc).text(" esr ").hex(crash.esr).end();
+                }
+                _ => {
+                    line.text(": far ").hex(crash.far).text(" ipa ").hex(crash.ipa);
                     let ms = crash.at / (timer::frequency() / 1000).max(1);
                     line.text(" at ").number(ms).text(" ms").end();
                 }
             }
         });
-        vcpu.report = (line_number == 0).then_some(1);
+        vcpu.report = (line_number < 2).then_some(line_number + 1);
     }
 }
 
@@ -156,15 +158,14 @@ pub(super) fn show_status(n: u8) -> Option<u8> {
         return n.checked_add(1);
     }
     let state = match partition.state() {
-        State::Off => "off",
-        State::Loading => "loading",
-        State::Running => "running",
-        State::Stopping => "stopping",
+        State::Off => ": off, starts ",
+        State::Loading => ": loading, starts ",
+        State::Running => ": running, starts ",
+        State::Stopping => ": stopping, starts ",
     };
     console::say(|line| {
         line.number(u64::from(n / 2) + 1).text(" ").name(&partition.name);
-        line.text(": ").text(state);
-        line.text(", starts ").number(u64::from(partition.starts.load(Ordering::Relaxed)));
+        line.text(state).number(u64::from(partition.starts.load(Ordering::Relaxed)));
         line.text(", faults ").number(u64::from(partition.faults.load(Ordering::Relaxed)));
         line.end();
     });

@@ -79,12 +79,13 @@ fn with_culprit(
     context.variant("phone", name, &[("[guest.linux]", &guest)], profile)
 }
 
-/// Waits for the two lines of a fault of the culprit and checks them.
+/// Waits for the three lines of a fault of the culprit and checks them.
 fn report(console: &mut Console<'_>) -> Result<(), Failure> {
     console.wait(r"^\[tessera\] culprit: fault: .*not supported")?;
-    let line = console.wait(
-        r"^\[tessera\] culprit: .*pc 0x[0-9a-f]+ esr 0x[0-9a-f]+ far 0x[0-9a-f]+ ipa 0x[0-9a-f]+",
-    )?;
+    let line = console.wait(r"^\[tessera\] culprit: vcpu 0 pc 0x[0-9a-f]+ esr 0x[0-9a-f]+$")?;
+    let place =
+        console.wait(r"^\[tessera\] culprit: far 0x[0-9a-f]+ ipa 0x[0-9a-f]+ at [0-9]+ ms$")?;
+    let line = format!("{line} {place}");
     let at = CULPRIT
         .iter()
         .position(|word| *word == LOAD_EXCLUSIVE)
