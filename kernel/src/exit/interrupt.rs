@@ -41,7 +41,7 @@ pub fn take(core: &mut Core) {
         core.serve_requests();
     } else if intid == core.own.maintenance {
         if core.has_loaded() {
-            core.refresh();
+            core.refresh(core.slot());
         }
     } else if Some(intid) == core.own.console {
         console::attend();

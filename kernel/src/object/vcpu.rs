@@ -74,8 +74,6 @@ pub struct Vcpu {
     pub entity: Index,
     /// What it does.
     pub run: Run,
-    /// The interrupt state has changed since the list registers were filled.
-    pub attention: bool,
     /// Work at EL2.
     pub job: Job,
     /// Lines of the menu that are to be shown: `request::MENU` and `request::KEYBOARD`.
@@ -112,7 +110,6 @@ impl Vcpu {
             index,
             entity,
             run: Run::Off,
-            attention: false,
             job: Job::None,
             says: 0,
             report: None,

@@ -66,7 +66,6 @@ impl Core {
         self.vcpus[slot].job = Job::None;
         self.discard(slot);
         let vcpu = &mut self.vcpus[slot];
-        vcpu.attention = false;
         let (partition, entity, index) = (vcpu.partition, vcpu.entity, vcpu.index);
         self.policy.reset(entity, Time(timer::now()));
         self.again = true;

@@ -437,12 +437,8 @@ impl Core {
             self.flush_later(slot);
         }
         if what & request::ATTENTION != 0 {
-            self.vcpus[slot].attention = true;
-            if self.loaded != Some(slot) {
-                self.update_parked(slot);
-            }
+            self.refresh(slot);
             self.wake(slot);
-            self.again = true;
         }
     }
 

@@ -17,9 +17,6 @@ impl Core {
     #[inline(never)]
     pub(super) fn load(&mut self, slot: usize, now: u64) {
         if self.loaded == Some(slot) {
-            if self.vcpus[slot].attention {
-                self.refresh();
-            }
             return;
         }
         self.unload();
@@ -27,7 +24,6 @@ impl Core {
         let Self { vcpus, gic, controls, deadlines, .. } = self;
         let vcpu = &mut vcpus[slot];
         let (partition, index, timer) = (vcpu.partition, vcpu.index, vcpu.timer);
-        vcpu.attention = false;
         // SAFETY: `unload` has stored what was in the processor, and these belong to one vCPU.
         unsafe {
             vcpu.el1.load();
@@ -108,25 +104,20 @@ impl Core {
         }
     }
 
-    /// Folds and refills the loaded vCPU's list registers.
-    pub fn refresh(&mut self) {
-        let slot = self.slot();
-        let vcpu = &mut self.vcpus[slot];
-        vcpu.attention = false;
+    /// The interrupts of a vCPU have changed, or its list registers need upkeep. A loaded one gets new list registers; one
+    /// that is not gives those back whose interrupts were changed.
+    pub fn refresh(&mut self, slot: usize) {
+        let vcpu = &self.vcpus[slot];
         let (partition, index) = (vcpu.partition, vcpu.index);
         let kicked = {
             let mut shared = partition.shared.lock();
             let mut vgic = shared.vgic();
-            vgic.sync(index, &mut self.gic) | vgic.flush(index, &mut self.gic)
+            if self.loaded == Some(slot) {
+                vgic.serve(index, &mut self.gic)
+            } else {
+                vgic.sync(index, &mut self.gic)
+            }
         };
-        self.deliver(partition, kicked.without(index));
-    }
-
-    /// The interrupts of a vCPU that is not loaded have changed: those that its list registers held may have to leave them.
-    pub(super) fn update_parked(&mut self, slot: usize) {
-        let vcpu = &self.vcpus[slot];
-        let (partition, index) = (vcpu.partition, vcpu.index);
-        let kicked = partition.shared.lock().vgic().sync(index, &mut self.gic);
         self.deliver(partition, kicked.without(index));
     }
 
