@@ -78,6 +78,9 @@ impl Ring {
         if byte == b'\n' {
             self.lines.fetch_add(1, Ordering::Release);
         }
+        if byte == b'\n' || self.len() > LONG {
+            READY.store(true, Ordering::Release);
+        }
     }
 
     /// Takes as many of `bytes` as there is room for; the rest is lost. Only the last one may be an end of line.
@@ -94,6 +97,7 @@ impl Ring {
         self.head.store(head.wrapping_add(taken as u32), Ordering::Release);
         if bytes.len() <= room && bytes.ends_with(b"\n") {
             self.lines.fetch_add(1, Ordering::Release);
+            READY.store(true, Ordering::Release);
         }
     }
 
@@ -138,6 +142,7 @@ impl Ring {
         self.armed.store(false, Ordering::Relaxed);
         if self.len() != 0 {
             self.flush.store(true, Ordering::Relaxed);
+            READY.store(true, Ordering::Release);
         }
     }
 }
@@ -219,6 +224,8 @@ static OUTPUT: SpinLock<Output> = SpinLock::new(Output {
 static KERNEL_RING: Ring = Ring::new();
 /// Writers of the kernel's ring take turns.
 static KERNEL_WRITER: SpinLock<()> = SpinLock::new(());
+/// A ring may have something for the port.
+static READY: AtomicBool = AtomicBool::new(false);
 /// The port is full: nobody need try until its interrupt.
 static FULL: AtomicBool = AtomicBool::new(false);
 /// Keys are left in the port.
@@ -251,7 +258,8 @@ pub fn listen() {
 /// Whether there is something for the port that a partition's vCPU 0 should bring there now.
 #[inline]
 pub fn has_work(partition: u8, ring: &Ring) -> bool {
-    (ring.is_ready() || (partition == focus() && KERNEL_RING.is_ready()))
+    READY.load(Ordering::Acquire)
+        && (ring.is_ready() || (partition == focus() && KERNEL_RING.is_ready()))
         && !FULL.load(Ordering::Relaxed)
 }
 
@@ -268,6 +276,11 @@ pub fn work() {
     };
     for _ in 0..PIECE {
         if !output.step() {
+            // Whatever becomes ready from here on says so itself.
+            READY.store(false, Ordering::SeqCst);
+            if FULL.load(Ordering::Relaxed) || output.next_source().is_some() {
+                READY.store(true, Ordering::Relaxed);
+            }
             return;
         }
     }

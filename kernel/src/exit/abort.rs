@@ -77,13 +77,13 @@ fn one(core: &mut Core, ipa: u64, far: u64, access: Access) -> bool {
     let Some(device) = partition.device(ipa) else {
         return not_a_device(core, ipa, far, access);
     };
-    let (model, offset, intid) = (device.model, ipa.wrapping_sub(device.ipa), device.intid);
+    let offset = ipa.wrapping_sub(device.ipa);
     if access.write {
         let value = core.vcpu().frame.get(register) & mask(access.size);
-        vmm::write(core, model, offset, access.size, value, intid);
+        vmm::write(core, partition, device, offset, access.size, value);
         return true;
     }
-    match vmm::read(core, model, offset, access.size, intid) {
+    match vmm::read(core, partition, device, offset, access.size) {
         Some(value) => {
             core.vcpu().frame.set(register, access.extend(value));
             true

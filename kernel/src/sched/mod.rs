@@ -204,6 +204,11 @@ impl Core {
             let chosen = self.policy.pick(Time(now));
             match chosen.map(|index| index.get()) {
                 Some(slot) if !self.has_work(slot) => {
+                    // What led here must not add to a switch.
+                    if self.loaded != Some(slot) && cpu::interrupt_pending() {
+                        exit::interrupt::take(self);
+                        continue;
+                    }
                     self.load(slot, now);
                     if !self.again {
                         self.set_alarm();
@@ -353,10 +358,18 @@ impl Core {
     #[inline(never)]
     pub fn deliver(&mut self, partition: &Partition, set: VcpuSet) {
         for vcpu in set {
-            if let Some(link) = partition.link(vcpu) {
-                self.request(link.core, link.slot, partition, vcpu.get(), request::ATTENTION);
+            match partition.link(vcpu) {
+                Some(link) if link.core == self.index => self.attend(usize::from(link.slot)),
+                Some(link) => self.request(link.core, link.slot, partition, vcpu.get(), request::ATTENTION),
+                None => {}
             }
         }
+    }
+
+    /// A vCPU of this core has other interrupts than before.
+    fn attend(&mut self, slot: usize) {
+        self.refresh(slot);
+        self.wake(slot);
     }
 
     /// Asks something of a vCPU, on whichever core it is.
@@ -437,8 +450,7 @@ impl Core {
             self.flush_later(slot);
         }
         if what & request::ATTENTION != 0 {
-            self.refresh(slot);
-            self.wake(slot);
+            self.attend(slot);
         }
     }
 

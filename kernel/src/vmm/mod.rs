@@ -6,7 +6,7 @@ pub use keys::Keys;
 
 use crate::arch::timer;
 use crate::console::{self, Ring};
-use crate::object::{Model, Partition, Shared, State, request};
+use crate::object::{DeviceSlot, Model, Partition, Shared, State, request};
 use crate::sched::{Core, Timer};
 use crate::system;
 use devices::{Sink, VirtioEmpty};
@@ -31,33 +31,35 @@ fn seconds() -> u64 {
 
 /// A load from a device. `None`: the guest must repeat it.
 #[inline(always)]
-pub fn read(core: &mut Core, model: Model, offset: u64, size: u8, intid: u16) -> Option<u64> {
-    match model {
+pub fn read(core: &mut Core, partition: &'static Partition, device: &DeviceSlot, offset: u64, size: u8) -> Option<u64> {
+    let intid = device.intid;
+    match device.model {
         Model::Distributor => gic_read(core, Frame::Distributor, offset as u32, size),
         Model::Redistributors => {
             let frame = Frame::Redistributor(VcpuIndex::new((offset >> 17) as u8));
             gic_read(core, frame, offset as u32 & 0x1_ffff, size)
         }
-        Model::Pl011 => Some(uart(core, Access { offset, size, store: None }, intid)),
-        Model::Pl031 => Some(rtc(core, Access { offset, size, store: None }, intid)),
+        Model::Pl011 => Some(uart(core, partition, Access { offset, size, store: None }, intid)),
+        Model::Pl031 => Some(rtc(core, partition, Access { offset, size, store: None }, intid)),
         Model::VirtioEmpty => Some(VirtioEmpty.read(offset & 0x1ff, size)),
     }
 }
 
 /// A store to a device.
 #[inline(always)]
-pub fn write(core: &mut Core, model: Model, offset: u64, size: u8, value: u64, intid: u16) {
-    match model {
+pub fn write(core: &mut Core, partition: &'static Partition, device: &DeviceSlot, offset: u64, size: u8, value: u64) {
+    let intid = device.intid;
+    match device.model {
         Model::Distributor => gic_write(core, Frame::Distributor, offset as u32, size, value),
         Model::Redistributors => {
             let frame = Frame::Redistributor(VcpuIndex::new((offset >> 17) as u8));
             gic_write(core, frame, offset as u32 & 0x1_ffff, size, value);
         }
         Model::Pl011 => {
-            uart(core, Access { offset, size, store: Some(value) }, intid);
+            uart(core, partition, Access { offset, size, store: Some(value) }, intid);
         }
         Model::Pl031 => {
-            rtc(core, Access { offset, size, store: Some(value) }, intid);
+            rtc(core, partition, Access { offset, size, store: Some(value) }, intid);
         }
         Model::VirtioEmpty => {}
     }
@@ -84,9 +86,8 @@ struct Access {
 /// An access to the console. Returns what a load reads.
 #[unsafe(link_section = ".text.hot")]
 #[inline(never)]
-fn uart(core: &mut Core, access: Access, intid: u16) -> u64 {
+fn uart(core: &mut Core, partition: &'static Partition, access: Access, intid: u16) -> u64 {
     let Access { offset, size, store } = access;
-    let partition = core.partition();
     let mut shared = partition.shared.lock();
     let Some(uart) = &mut shared.uart else {
         return 0;
@@ -121,9 +122,8 @@ fn uart(core: &mut Core, access: Access, intid: u16) -> u64 {
 
 /// An access to the clock. Returns what a load reads.
 #[inline(never)]
-fn rtc(core: &mut Core, access: Access, intid: u16) -> u64 {
+fn rtc(core: &mut Core, partition: &'static Partition, access: Access, intid: u16) -> u64 {
     let Access { offset, size, store } = access;
-    let partition = core.partition();
     let mut shared = partition.shared.lock();
     let Some(rtc) = &mut shared.rtc else {
         return 0;
