@@ -70,7 +70,8 @@ fn address(core: &mut Core, esr: u64, abort: &Abort, far: u64) -> Option<u64> {
 }
 
 /// One transfer. `false`: the guest does not go on after it.
-#[inline(always)]
+#[unsafe(link_section = ".text.hot")]
+#[inline(never)]
 fn one(core: &mut Core, ipa: u64, far: u64, access: Access) -> bool {
     let register = access.register;
     let partition = core.partition();
@@ -91,12 +92,6 @@ fn one(core: &mut Core, ipa: u64, far: u64, access: Access) -> bool {
         // The state is on another core, which has been asked: the guest repeats its load.
         None => false,
     }
-}
-
-/// The same, out of line: for the forms that the processor does not describe.
-#[inline(never)]
-fn one_of_several(core: &mut Core, ipa: u64, far: u64, access: Access) -> bool {
-    one(core, ipa, far, access)
 }
 
 /// All ones for the width of an access in bytes.
@@ -138,10 +133,10 @@ fn without_syndrome(core: &mut Core, esr: u64, ipa: u64, far: u64) {
     if let Some(second) = decoded.second {
         let second = Access { register: second, ..first };
         let above = ipa.wrapping_add(u64::from(first.size));
-        if !one_of_several(core, ipa, far, first) || !one_of_several(core, above, far.wrapping_add(u64::from(first.size)), second) {
+        if !one(core, ipa, far, first) || !one(core, above, far.wrapping_add(u64::from(first.size)), second) {
             return;
         }
-    } else if !one_of_several(core, ipa, far, first) {
+    } else if !one(core, ipa, far, first) {
         return;
     }
     if let Some((base, by)) = decoded.write_back {

@@ -108,6 +108,8 @@ impl Core {
     pub(super) fn set_active(&self, intid: u32, active: bool) {
         let register = if active { ISACTIVER } else { ICACTIVER };
         self.distributor.write32(register, 1 << (intid % 32));
+        // It has arrived when it can be read back.
+        let _ = self.distributor.read32(register);
     }
 
     pub(super) fn route_here(&self, intid: u32) {

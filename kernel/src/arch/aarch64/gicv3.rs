@@ -133,6 +133,8 @@ impl Core {
     pub(super) fn set_active(&self, intid: u32, active: bool) {
         let register = if active { ISACTIVER } else { ICACTIVER };
         self.redistributor.write32(register, 1 << (intid % 32));
+        // It has arrived when it can be read back: only then may what drives the interrupt be let loose.
+        let _ = self.redistributor.read32(register);
     }
 
     pub(super) fn route_here(&self, intid: u32) {
