@@ -122,7 +122,7 @@ impl Ring {
         len != 0
             && (self.lines.load(Ordering::Acquire) != 0
                 || len > LONG
-                || self.flush.load(Ordering::Relaxed))
+                || self.flush.load(Ordering::Acquire))
     }
 
     /// Whether it holds the beginning of a line that may not leave yet.

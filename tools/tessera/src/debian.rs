@@ -63,14 +63,25 @@ impl Debian {
     /// It is not there and cannot be fetched.
     pub fn unpack(&self, package: &str) -> Result<PathBuf, Failure> {
         let folder = self.root.join("packages").join(package);
-        if let Some(record) = self.record(package)
-            && folder.join("root").is_dir()
-        {
-            let _ = record;
-            return Ok(folder.join("root"));
+        let root = folder.join("root");
+        let is_there = || self.record(package).is_some() && root.is_dir();
+        if !is_there() {
+            // One at a time, whoever else runs: apt's folders and the package's own are shared.
+            let _turn = self.turn()?;
+            if !is_there() {
+                self.fetch(package, &folder)?;
+            }
         }
-        self.fetch(package, &folder)?;
-        Ok(folder.join("root"))
+        Ok(root)
+    }
+
+    /// Waits until nobody else fetches; the file is locked until it is dropped.
+    fn turn(&self) -> Result<std::fs::File, Failure> {
+        std::fs::create_dir_all(&self.root).map_err(|e| Failure::io(&self.root, &e))?;
+        let path = self.root.join("lock");
+        let file = std::fs::File::create(&path).map_err(|e| Failure::io(&path, &e))?;
+        file.lock().map_err(|e| Failure::io(&path, &e))?;
+        Ok(file)
     }
 
     /// What is known about a package, if it has been fetched.
