@@ -154,6 +154,8 @@ const KERNEL: Source = 0xff;
 /// The port and what is being written to it.
 struct Output {
     uart: Option<Uart>,
+    /// Whether input raises the port's interrupt: not while keys are being taken.
+    listens: bool,
     /// Whose line it is.
     current: Option<Source>,
     /// Whose turn comes next.
@@ -210,6 +212,7 @@ pub enum Key {
 
 static OUTPUT: SpinLock<Output> = SpinLock::new(Output {
     uart: None,
+    listens: false,
     current: None,
     turn: 0,
     first: [0; 24],
@@ -250,9 +253,7 @@ pub fn set_focus(partition: u8) {
 
 /// Lets the port interrupt when input comes.
 pub fn listen() {
-    if let Some(uart) = &mut OUTPUT.lock().uart {
-        uart.listen();
-    }
+    OUTPUT.lock().interrupt_for(true, false);
 }
 
 /// Whether there is something for the port that a partition's vCPU 0 should bring there now.
@@ -393,8 +394,15 @@ impl Output {
             return true;
         }
         FULL.store(true, Ordering::Relaxed);
-        uart.want_room(true);
+        self.interrupt_for(self.listens, true);
         false
+    }
+
+    fn interrupt_for(&mut self, input: bool, room: bool) {
+        self.listens = input;
+        if let Some(uart) = &mut self.uart {
+            uart.interrupt_for(input, room);
+        }
     }
 
     /// What a key means. Every key after the escape key closes the menu.
@@ -454,10 +462,7 @@ fn ring(source: Source) -> Option<&'static Ring> {
 
 /// The port has interrupted: quiets it. Keys and room are seen to at the next choice.
 pub fn attend() {
-    if let Some(uart) = &mut OUTPUT.lock().uart {
-        uart.acknowledge();
-        uart.want_room(false);
-    }
+    OUTPUT.lock().interrupt_for(false, false);
     FULL.store(false, Ordering::Relaxed);
     INPUT.store(true, Ordering::Relaxed);
 }
@@ -468,8 +473,8 @@ pub fn has_input() -> bool {
     INPUT.load(Ordering::Relaxed)
 }
 
-/// Takes a key from the port. The port may interrupt only when its FIFO stops being empty, so this is to be called until
-/// there is none.
+/// Takes a key from the port. A port may interrupt only when its FIFO stops being empty, so this is to be called until
+/// there is none; then the port listens again.
 pub fn take_key() -> Option<Key> {
     let mut output = OUTPUT.lock();
     let byte = output.uart.as_mut().and_then(|uart| {
@@ -480,6 +485,7 @@ pub fn take_key() -> Option<Key> {
         Some(byte) => Some(output.key(byte)),
         None => {
             INPUT.store(false, Ordering::Relaxed);
+            output.interrupt_for(true, FULL.load(Ordering::Relaxed));
             None
         }
     }

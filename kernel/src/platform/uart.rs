@@ -91,24 +91,15 @@ impl Uart {
         (self.registers.read32(status) & empty == 0).then(|| self.registers.read32(data) as u8)
     }
 
-    /// Lets input raise the port's interrupt.
-    pub fn listen(&mut self) {
+    /// Says what raises the port's interrupt: input, and room for output. The Cadence raises it for as long as there is any.
+    pub fn interrupt_for(&mut self, input: bool, room: bool) {
+        let bits = |rx, tx| if input { rx } else { 0 } | if room { tx } else { 0 };
         match self.kind {
-            UartKind::Pl011 => self.registers.write32(pl011::IMSC, pl011::RX),
-            UartKind::Cadence => self.registers.write32(cadence::IER, cadence::RX),
-        }
-    }
-
-    /// Whether room for output raises the port's interrupt too.
-    pub fn want_room(&mut self, wanted: bool) {
-        match self.kind {
-            UartKind::Pl011 => {
-                let tx = if wanted { pl011::TX } else { 0 };
-                self.registers.write32(pl011::IMSC, pl011::RX | tx);
-            }
+            UartKind::Pl011 => self.registers.write32(pl011::IMSC, bits(pl011::RX, pl011::TX)),
             UartKind::Cadence => {
-                let register = if wanted { cadence::IER } else { cadence::IDR };
-                self.registers.write32(register, cadence::TX_EMPTY);
+                let wanted = bits(cadence::RX, cadence::TX_EMPTY);
+                self.registers.write32(cadence::IDR, (cadence::RX | cadence::TX_EMPTY) & !wanted);
+                self.registers.write32(cadence::IER, wanted);
             }
         }
     }
