@@ -256,12 +256,14 @@ pub fn listen() {
     OUTPUT.lock().interrupt_for(true, false);
 }
 
-/// Whether there is something for the port that a partition's vCPU 0 should bring there now.
+/// Whether there is something at the port that a partition's vCPU 0 should see to now.
 #[inline]
 pub fn has_work(partition: u8, ring: &Ring) -> bool {
-    READY.load(Ordering::Acquire)
-        && (ring.is_ready() || (partition == focus() && KERNEL_RING.is_ready()))
-        && !FULL.load(Ordering::Relaxed)
+    READY.load(Ordering::Acquire) && {
+        let focused = partition == focus();
+        focused && has_input()
+            || (ring.is_ready() || focused && KERNEL_RING.is_ready()) && !FULL.load(Ordering::Relaxed)
+    }
 }
 
 /// Whether the kernel has lines to write; for a core with nothing else to do.
@@ -279,7 +281,7 @@ pub fn work() {
         if !output.step() {
             // Whatever becomes ready from here on says so itself.
             READY.store(false, Ordering::SeqCst);
-            if FULL.load(Ordering::Relaxed) || output.next_source().is_some() {
+            if FULL.load(Ordering::Relaxed) || INPUT.load(Ordering::Relaxed) || output.next_source().is_some() {
                 READY.store(true, Ordering::Relaxed);
             }
             return;
@@ -460,11 +462,12 @@ fn ring(source: Source) -> Option<&'static Ring> {
         .map(|partition| &partition.output)
 }
 
-/// The port has interrupted: quiets it. Keys and room are seen to at the next choice.
+/// The port has interrupted: quiets it. Keys and room are seen to as the work of the partition that has the keyboard.
 pub fn attend() {
     OUTPUT.lock().interrupt_for(false, false);
     FULL.store(false, Ordering::Relaxed);
     INPUT.store(true, Ordering::Relaxed);
+    READY.store(true, Ordering::Release);
 }
 
 /// Whether the port has interrupted and not all has been seen to.

@@ -4,7 +4,9 @@ use crate::arch::context::Frame;
 use crate::arch::vectors::Resume;
 use crate::arch::{cpu, gic, timer};
 use crate::console;
+use crate::object::request;
 use crate::sched::Core;
+use crate::system;
 
 /// An interrupt while a guest ran.
 #[unsafe(link_section = ".text.hot")]
@@ -45,7 +47,9 @@ pub fn take(core: &mut Core) {
         }
     } else if Some(intid) == core.own.console {
         console::attend();
-        core.reschedule();
+        if let Some(partition) = system::partitions().get(usize::from(console::focus())) {
+            core.request_first(partition, request::CONSOLE);
+        }
     } else {
         // Nobody's: it must not come again.
         core.gic.disable(intid);

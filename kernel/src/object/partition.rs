@@ -103,7 +103,7 @@ pub struct Crash {
 
 /// Bits of [`VcpuLink::requests`].
 pub mod request {
-    /// The interrupt state has changed: fold, flush, wake.
+    /// The interrupt state has changed.
     pub const ATTENTION: u32 = 1;
     /// Leave the core: the partition stops.
     pub const PARK: u32 = 2;
@@ -125,6 +125,8 @@ pub mod request {
     pub const MENU: u32 = 512;
     /// Show who has the keyboard.
     pub const KEYBOARD: u32 = 1024;
+    /// Those that begin or end something in a vCPU's life.
+    pub const LIFE: u32 = PARK | START | RESET | LOAD;
 }
 
 /// How other cores reach a vCPU.

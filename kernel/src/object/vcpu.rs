@@ -76,8 +76,8 @@ pub struct Vcpu {
     pub run: Run,
     /// Work at EL2.
     pub job: Job,
-    /// Lines of the menu that are to be shown: `request::MENU` and `request::KEYBOARD`.
-    pub says: u32,
+    /// What was asked of it and is still to be served as its work: [`request::LIFE`], and what of the menu is to be shown.
+    pub asked: u32,
     /// The next line of a crash report, if one is to be made.
     pub report: Option<u8>,
     /// The next line of the status of all partitions, if it is to be shown.
@@ -111,7 +111,7 @@ impl Vcpu {
             entity,
             run: Run::Off,
             job: Job::None,
-            says: 0,
+            asked: 0,
             report: None,
             status: None,
             physical_control: 0,

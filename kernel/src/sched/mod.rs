@@ -69,8 +69,6 @@ pub struct Core {
     interrupted: *mut Frame,
     /// Who should run may have changed.
     again: bool,
-    /// A request to a vCPU of this core waits to be served by `choose`: it may take that vCPU away.
-    requested: bool,
     /// A deadline has changed since EL2's timer was armed.
     rearm: bool,
     /// What EL2's timer is armed for.
@@ -116,7 +114,6 @@ impl Core {
             fp_owner: None,
             interrupted: core::ptr::null_mut(),
             again: true,
-            requested: false,
             rearm: false,
             alarm: None,
             timer_active: false,
@@ -185,21 +182,6 @@ impl Core {
     pub fn choose(&mut self) -> Resume {
         loop {
             self.again = false;
-            // Each of these is a piece of work: an interrupt may come before it and after it.
-            if self.requested || self.own.console.is_some() && console::has_input() {
-                if cpu::interrupt_pending() {
-                    exit::interrupt::take(self);
-                } else if self.requested {
-                    self.requested = false;
-                    self.serve_requests();
-                } else {
-                    self.take_keys();
-                }
-                if cpu::interrupt_pending() {
-                    exit::interrupt::take(self);
-                }
-                continue;
-            }
             let now = timer::now();
             let chosen = self.policy.pick(Time(now));
             match chosen.map(|index| index.get()) {
@@ -245,11 +227,11 @@ impl Core {
     fn has_work(&self, slot: usize) -> bool {
         let vcpu = &self.vcpus[slot];
         vcpu.run != Run::Ready
+            || vcpu.asked != 0
             || vcpu.index.get() == 0
                 && (vcpu.job != Job::None
                     || vcpu.report.is_some()
                     || vcpu.status.is_some()
-                    || vcpu.says != 0
                     || console::has_work(vcpu.partition.index, &vcpu.partition.output))
     }
 
@@ -260,15 +242,21 @@ impl Core {
         let partition = vcpu.partition;
         if vcpu.report.is_some() {
             self.do_report(slot);
+        } else if vcpu.asked & request::LIFE != 0 {
+            self.live(slot);
         } else if vcpu.job != Job::None {
             self.do_job(slot);
-        } else if vcpu.says != 0 {
-            vcpu.says = job::say(vcpu.says);
+        } else if vcpu.asked != 0 {
+            vcpu.asked = job::say(vcpu.asked);
         } else if let Some(n) = vcpu.status {
             vcpu.status = job::show_status(n);
         } else if vcpu.index.get() == 0 && console::has_work(partition.index, &partition.output) {
-            console::work();
-            self.room_for_output(partition);
+            if console::has_input() && console::focus() == partition.index {
+                self.take_keys();
+            } else {
+                console::work();
+                self.room_for_output(partition);
+            }
         } else if vcpu.run != Run::Ready {
             // It was woken for work only, and there is none left.
             let entity = vcpu.entity;
@@ -375,17 +363,11 @@ impl Core {
     /// Asks something of a vCPU, on whichever core it is.
     #[inline(never)]
     pub fn request(&mut self, core: u16, slot: u8, partition: &Partition, vcpu: u8, what: u32) {
-        const LIFE: u32 = request::PARK | request::RESET | request::LOAD | request::START;
-        if core == self.index && what & LIFE == 0 {
+        if core == self.index {
             self.serve(usize::from(slot), what);
-            return;
-        }
-        if let Some(link) = partition.vcpus.get(usize::from(vcpu)) {
+        } else if let Some(link) = partition.vcpus.get(usize::from(vcpu)) {
             let before = link.requests.fetch_or(what, Ordering::AcqRel);
-            if core == self.index {
-                self.requested = true;
-                self.again = true;
-            } else if before & what != what
+            if before & what != what
                 && let Some(target) = system::target(core)
             {
                 self.gic.kick(target);
@@ -421,29 +403,17 @@ impl Core {
         }
     }
 
+    /// Notes what is asked of a vCPU. All that takes long is its own work, in its place and at its priority.
     fn serve(&mut self, slot: usize, what: u32) {
-        if what & request::PARK != 0 {
-            self.park(slot);
-        }
-        if what & request::RESET != 0 {
-            self.begin_reset(slot);
-        }
-        if what & request::LOAD != 0 && self.vcpus[slot].partition.state() == State::Loading {
-            // RAM that has been used before is first cleaned out of the caches.
-            let again = self.vcpus[slot].partition.starts.load(Ordering::Relaxed) != 0;
-            self.begin_load(slot, again);
-        }
-        if what & request::START != 0 {
-            self.start_secondary(slot);
-        }
-        if what & request::REPORT != 0 {
-            self.vcpus[slot].report = Some(0);
-        }
-        if what & request::STATUS != 0 {
-            self.vcpus[slot].status = Some(0);
-        }
-        self.vcpus[slot].says |= what & (request::MENU | request::KEYBOARD);
-        if what & (request::CONSOLE | request::REPORT | request::STATUS | request::MENU | request::KEYBOARD) != 0 {
+        if what & !(request::FLUSH | request::ATTENTION) != 0 {
+            let vcpu = &mut self.vcpus[slot];
+            vcpu.asked |= what & (request::LIFE | request::MENU | request::KEYBOARD);
+            if what & request::REPORT != 0 {
+                vcpu.report = Some(0);
+            }
+            if what & request::STATUS != 0 {
+                vcpu.status = Some(0);
+            }
             self.wake_for_work(slot);
         }
         if what & request::FLUSH != 0 {
@@ -451,6 +421,26 @@ impl Core {
         }
         if what & request::ATTENTION != 0 {
             self.attend(slot);
+        }
+    }
+
+    /// Serves one request that begins or ends something in a vCPU's life.
+    fn live(&mut self, slot: usize) {
+        let vcpu = &mut self.vcpus[slot];
+        let asked = vcpu.asked & request::LIFE;
+        // The lowest bit first: a vCPU leaves its core before anything else is done to it.
+        let one = asked & asked.wrapping_neg();
+        vcpu.asked &= !one;
+        match one {
+            request::PARK => self.park(slot),
+            request::RESET => self.begin_reset(slot),
+            request::LOAD if vcpu.partition.state() == State::Loading => {
+                // RAM that has been used before is first cleaned out of the caches.
+                let again = vcpu.partition.starts.load(Ordering::Relaxed) != 0;
+                self.begin_load(slot, again);
+            }
+            request::START => self.start_secondary(slot),
+            _ => {}
         }
     }
 

@@ -3,8 +3,9 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 use smccc::psci;
 
-/// Whether the firmware takes PSCI calls by SMC. Where it does not there may be no EL3, and SMC is not an instruction.
-static HAS_PSCI: AtomicBool = AtomicBool::new(false);
+/// Whether the firmware takes PSCI calls by SMC. Where it does not there may be no EL3, and SMC is not an instruction. It is
+/// believed to until the tree says: a kernel that got no tree can but try to turn the machine off.
+static HAS_PSCI: AtomicBool = AtomicBool::new(true);
 
 /// Remembers what the device tree says of the firmware, once, on the boot core.
 pub fn set_psci(has: bool) {
@@ -14,12 +15,11 @@ pub fn set_psci(has: bool) {
 /// The firmware's answer to a call; `None` if it takes none.
 #[inline(never)]
 fn call(function: u32, arguments: [u64; 3]) -> Option<i32> {
-    if !HAS_PSCI.load(Ordering::Relaxed) {
-        return None;
-    }
-    let [a, b, c] = arguments;
-    let [answer, ..] = smccc::smc64(function, [a, b, c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    Some(answer as i32)
+    HAS_PSCI.load(Ordering::Relaxed).then(|| {
+        let [a, b, c] = arguments;
+        let [answer, ..] = smccc::smc64(function, [a, b, c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        answer as i32
+    })
 }
 
 /// Starts a core at a physical address with an argument in x0.
@@ -52,7 +52,11 @@ pub fn cpu_on(affinity: u64, entry: u64, argument: u64) -> Result<(), &'static s
 
 /// Turns the machine off. Returns if the firmware does not, or if the board has no PSCI.
 pub fn system_off() {
-    call(psci::PSCI_SYSTEM_OFF, [0; 3]);
+    static TRIED: AtomicBool = AtomicBool::new(false);
+    // An SMC that is not an instruction leads back to here.
+    if !TRIED.swap(true, Ordering::Relaxed) {
+        call(psci::PSCI_SYSTEM_OFF, [0; 3]);
+    }
 }
 
 /// Whether the firmware implements a function of the SMCCC architecture service: its answer to SMCCC_ARCH_FEATURES.
