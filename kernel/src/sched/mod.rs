@@ -244,6 +244,9 @@ impl Core {
             self.do_report(slot);
         } else if vcpu.asked & request::LIFE != 0 {
             self.live(slot);
+        } else if vcpu.asked & request::ATTENTION != 0 {
+            vcpu.asked &= !request::ATTENTION;
+            self.refresh(slot);
         } else if vcpu.job != Job::None {
             self.do_job(slot);
         } else if vcpu.asked != 0 {
@@ -354,9 +357,15 @@ impl Core {
         }
     }
 
-    /// A vCPU of this core has other interrupts than before.
+    /// A vCPU of this core has other interrupts than before. What a loaded one has in its list registers is revised before
+    /// it runs again, as its work: what led here must not add to it.
     fn attend(&mut self, slot: usize) {
-        self.refresh(slot);
+        if self.loaded == Some(slot) {
+            self.vcpus[slot].asked |= request::ATTENTION;
+            self.again = true;
+        } else {
+            self.refresh(slot);
+        }
         self.wake(slot);
     }
 

@@ -1,6 +1,6 @@
 //! The keyboard, the menu behind Ctrl-T, and the console that all guests share.
 
-use super::lateness::no_miss;
+use super::lateness::{bounded, no_miss};
 use crate::case::{Case, Failure, case, ensure};
 use crate::console::ESCAPE;
 use crate::context::Context;
@@ -39,7 +39,7 @@ pub fn cases() -> Vec<Case> {
     for board in [Board::VirtGicv3, Board::VirtGicv2, Board::Zcu102] {
         cases.push(case(
             format!(
-                "keys that are typed at once all arrive, on {}",
+                "keys that are typed at once all arrive, and rt is not late for them, on {}",
                 board.name()
             ),
             move |context| at_once(context, board),
@@ -57,7 +57,8 @@ fn at_once(context: &Context<'_>, board: Board) -> Result<(), Failure> {
         console.paste(format!("echo $(({n}+5))\n").as_bytes())?;
         console.wait(&format!(r"^\[linux\] (.*# )?{}$", n + 5))?;
     }
-    Ok(())
+    console.rt_seconds(1)?;
+    bounded(context, &console)
 }
 
 fn menu(context: &Context<'_>, board: Board, profile: Profile) -> Result<(), Failure> {
