@@ -2,7 +2,7 @@
 //! restarted or left as its description says. What the architecture lets a guest handle stays in
 //! the guest.
 
-use super::lateness::no_miss;
+use super::lateness::{greatest, no_miss};
 use crate::case::{Case, Failure, case, ensure};
 use crate::console::Console;
 use crate::context::Context;
@@ -23,6 +23,31 @@ const CULPRIT: [u32; 6] = [
     LOAD_EXCLUSIVE,
     0x1400_0000, // b .
 ];
+/// Another: for ever, it writes to its distributor what concerns 32 interrupts at once, so that each of them changes.
+const MEDDLER: [u32; 16] = [
+    0xd2a1_0000,     // mov x0, #0x08000000
+    0x1280_0001,     // mov w1, #-1
+    0x5280_0002,     // mov w2, #0
+    0x5280_06e3,     // mov w3, #0x37
+    store(3, 0),     // GICD_CTLR: both groups
+    store(1, 0x84),  // IGROUPR1
+    store(1, 0x104), // ISENABLER1
+    store(1, 0x204), // ISPENDR1
+    store(1, 0x304), // ISACTIVER1
+    store(2, 0x84),
+    store(1, 0x384), // ICACTIVER1
+    store(1, 0xc08), // ICFGR2: edges
+    store(1, 0x284), // ICPENDR1
+    store(1, 0x184), // ICENABLER1
+    store(2, 0xc08),
+    0x17ff_fff6, // b to the first IGROUPR1
+];
+
+/// str w`register`, [x0, #offset]
+const fn store(register: u32, offset: u32) -> u32 {
+    0xb900_0000 | ((offset / 4) << 10) | register
+}
+
 /// ldxr w1, [x0]
 const LOAD_EXCLUSIVE: u32 = 0x885f_7c01;
 /// Where it is linked, and what it reads.
@@ -56,21 +81,26 @@ pub fn cases() -> Vec<Case> {
         nowhere,
     ));
     cases.push(case(
+        "a guest that writes to its interrupt controller what costs most makes rt miss no deadline",
+        meddles,
+    ));
+    cases.push(case(
         "an undefined instruction stays in its guest",
         undefined,
     ));
     cases
 }
 
-/// `phone` with the culprit as a third guest, second in urgency.
+/// `phone` with a program as a third guest, the culprit, second in urgency.
 fn with_culprit(
     context: &Context<'_>,
     name: &str,
+    program: &[u32],
     policy: &str,
     profile: Profile,
 ) -> Result<Arc<Product>, Failure> {
     let image = context.file("bin");
-    let bytes: Vec<u8> = CULPRIT.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let bytes: Vec<u8> = program.iter().flat_map(|word| word.to_le_bytes()).collect();
     project::write(&image, &bytes)?;
     let guest = format!(
         "[guest.culprit]\nimage = \"{}\"\naddress = {LINKED:#x}\nmemory = \"2MiB\"\ndevice_tree = \"none\"\ncores = [0]\npriority = 150\nbudget = \"200us\"\nperiod = \"1ms\"\n{policy}\n\n[guest.linux]",
@@ -109,7 +139,13 @@ fn value_of(line: &str, name: &str) -> u64 {
 }
 
 fn stops(context: &Context<'_>, profile: Profile) -> Result<(), Failure> {
-    let product = with_culprit(context, "phone-fault-stop", "on_fault = \"stop\"", profile)?;
+    let product = with_culprit(
+        context,
+        "phone-fault-stop",
+        &CULPRIT,
+        "on_fault = \"stop\"",
+        profile,
+    )?;
     let mut console = context.run(&product, Board::VirtGicv3)?;
     console.expect_faults();
     report(&mut console)?;
@@ -127,6 +163,7 @@ fn restarts(context: &Context<'_>) -> Result<(), Failure> {
     let product = with_culprit(
         context,
         "phone-fault-restart",
+        &CULPRIT,
         "on_fault = \"restart\"",
         Profile::Release,
     )?;
@@ -157,7 +194,13 @@ fn restarts(context: &Context<'_>) -> Result<(), Failure> {
 
 fn gives_up(context: &Context<'_>) -> Result<(), Failure> {
     let policy = "on_fault = \"restart\"\nmax_restarts = 2";
-    let product = with_culprit(context, "phone-fault-twice", policy, Profile::Release)?;
+    let product = with_culprit(
+        context,
+        "phone-fault-twice",
+        &CULPRIT,
+        policy,
+        Profile::Release,
+    )?;
     let mut console = context.run(&product, Board::VirtGicv3)?;
     console.expect_faults();
     console.wait(r"^\[tessera\] culprit: off")?;
@@ -203,4 +246,12 @@ fn nowhere(context: &Context<'_>) -> Result<(), Failure> {
 
 fn undefined(context: &Context<'_>) -> Result<(), Failure> {
     stays_in_rt(&mut faulty_rt(context, "undef")?, "ESR 0x2000000, ")
+}
+
+fn meddles(context: &Context<'_>) -> Result<(), Failure> {
+    let product = with_culprit(context, "phone-meddler", &MEDDLER, "", Profile::Release)?;
+    let mut console = context.run(&product, Board::VirtGicv3)?;
+    console.shell()?;
+    console.rt_seconds(2)?;
+    greatest(context, &console).map(drop)
 }

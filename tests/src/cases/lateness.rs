@@ -110,6 +110,14 @@ fn late(context: &Context<'_>, board: Board, words: &str, sign: &str) -> Result<
 
 /// `rt` has missed nothing and its greatest lateness is below the bound, in all its lives.
 pub fn bounded(context: &Context<'_>, console: &Console<'_>) -> Result<(), Failure> {
+    let max = greatest(context, console)?;
+    ensure(max < LATENESS, || {
+        format!("rt was {max} instructions late, allowed are less than {LATENESS}")
+    })
+}
+
+/// `rt` has missed nothing; its greatest lateness in all its lives is noted and returned.
+pub fn greatest(context: &Context<'_>, console: &Console<'_>) -> Result<u64, Failure> {
     let all = console.summaries();
     let last = all
         .last()
@@ -131,9 +139,7 @@ pub fn bounded(context: &Context<'_>, console: &Console<'_>) -> Result<(), Failu
         last.median, last.p99
     ));
     no_miss(console)?;
-    ensure(max < LATENESS, || {
-        format!("rt was {max} instructions late, allowed are less than {LATENESS}")
-    })
+    Ok(max)
 }
 
 /// `rt` has missed nothing in all its lives.
