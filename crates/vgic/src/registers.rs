@@ -353,7 +353,8 @@ impl Vgic<'_> {
         value: u32,
     ) -> VcpuSet {
         // The five bits of each byte that exist, of as many bytes as are written.
-        let bytes = u32::MAX.wrapping_shr(32u32.wrapping_sub(u32::from(size.min(4)).wrapping_mul(8)));
+        let bytes =
+            u32::MAX.wrapping_shr(32u32.wrapping_sub(u32::from(size.min(4)).wrapping_mul(8)));
         let new = value & 0xf8f8_f8f8 & bytes;
         let difference = self.read_priorities(home, word, bit, size) as u32 ^ new;
         if difference == 0 || size == 0 {
