@@ -16,9 +16,9 @@ use core::sync::atomic::Ordering;
 use manifest::{DOUBLE_ROUNDS, Load, Seed};
 
 /// Bytes cleared in one piece.
-const CLEAR: u64 = 2048;
+const CLEAR: u64 = 1536;
 /// Bytes cleaned out of the caches in one piece.
-const CLEAN: u64 = 4096;
+const CLEAN: u64 = 3072;
 
 impl Core {
     pub(super) fn do_job(&mut self, slot: usize) {

@@ -243,7 +243,6 @@ fn gic_write(core: &mut Core, frame: Frame, offset: u32, size: u8, value: u64) {
         let mut vgic = shared.vgic();
         vgic.sync(index, &mut core.gic)
             | vgic.write(index, frame, offset, size, value)
-            | vgic.sync(index, &mut core.gic)
             | vgic.flush(index, &mut core.gic)
     };
     core.deliver(partition, kicked.without(index));
