@@ -423,9 +423,9 @@ impl Vgic<'_> {
     /// Switches a vCPU in, and serves it. The list registers must be empty and maintenance off, as `save` and
     /// reset leave them.
     ///
-    /// `due` is a private interrupt whose physical one, of the same number, would come as soon as the vCPU runs: its
-    /// timer ran out meanwhile. It is delivered like that. Returns the other vCPUs to kick, and whether that physical
-    /// interrupt is now active on behalf of the vCPU.
+    /// `timer` is the private interrupt of the vCPU's timer, linked to the physical one of the same number. If the timer ran
+    /// out meanwhile (`due`) that would come as soon as the vCPU runs; it is delivered here instead. Returns the other
+    /// vCPUs to kick, and whether the physical interrupt is now active on behalf of the vCPU.
     #[inline]
     pub fn load<H: CpuInterface>(
         &mut self,
