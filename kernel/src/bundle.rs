@@ -12,9 +12,9 @@ use manifest::{Error, MANIFEST, Manifest, cpio};
 pub fn read(bundle: &[u8]) -> Result<Manifest<'_>, Error> {
     let member = cpio::member(bundle, 0).ok_or_else(|| {
         // A cut archive has its first bytes.
-        if bundle.starts_with(&cpio::NEWC) {
-            let have = bundle.len() as u64;
-            Error::BundleShort { have, need: have + 1 }
+        let (have, need) = (bundle.len(), cpio::least(bundle));
+        if bundle.starts_with(&cpio::NEWC) && have < need {
+            Error::BundleShort { have: have as u64, need: need as u64 }
         } else {
             Error::NotABundle
         }

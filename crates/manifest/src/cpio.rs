@@ -29,24 +29,37 @@ pub struct Member<'a> {
 /// `None` if there is no whole member there.
 #[must_use]
 pub fn member(archive: &[u8], at: usize) -> Option<Member<'_>> {
-    let header = archive.get(at..at.checked_add(HEADER_LEN)?)?;
-    if header.get(..6)? != NEWC {
-        return None;
-    }
-    let size = hex(header.get(54..62)?)?;
-    let name_size = hex(header.get(94..102)?)?;
-    let name_at = at.checked_add(HEADER_LEN)?;
-    let name_end = name_at.checked_add(name_size)?;
-    let name = archive.get(name_at..name_end)?;
+    let (name_end, offset, end) = extent(archive, at)?;
+    let name = archive.get(at.checked_add(HEADER_LEN)?..name_end)?;
     let name = name.get(..name.iter().position(|&b| b == 0)?)?;
-    let offset = align(name_end)?;
-    let end = offset.checked_add(size)?;
     Some(Member {
         name,
         offset,
         data: archive.get(offset..end)?,
         next: align(end)?,
     })
+}
+
+/// How long an archive is at least that begins like this: to the end of its first member if that member's header is there.
+#[must_use]
+pub fn least(archive: &[u8]) -> usize {
+    extent(archive, 0).map_or(HEADER_LEN, |(_, _, end)| end)
+}
+
+/// Where the name, the padding after it and the data of a member end, as its header says.
+fn extent(archive: &[u8], at: usize) -> Option<(usize, usize, usize)> {
+    let name_at = at.checked_add(HEADER_LEN)?;
+    let header = archive.get(at..name_at)?;
+    if header.get(..6)? != NEWC {
+        return None;
+    }
+    let name_end = name_at.checked_add(hex(header.get(94..102)?)?)?;
+    let offset = align(name_end)?;
+    Some((
+        name_end,
+        offset,
+        offset.checked_add(hex(header.get(54..62)?)?)?,
+    ))
 }
 
 /// Writes the header of a regular file with `name_size` bytes of name (its zero included).
@@ -128,5 +141,13 @@ mod tests {
                 let _ = member(&bytes, 0);
             }
         }
+    }
+
+    #[test]
+    fn a_cut_archive_says_how_long_its_first_member_is() {
+        let whole = archive(&[("a", b"12345")]);
+        let end = member(&whole, 0).map(|m| m.offset + m.data.len());
+        assert_eq!(Some(least(&whole[..HEADER_LEN])), end);
+        assert_eq!(least(&whole[..HEADER_LEN - 1]), HEADER_LEN);
     }
 }

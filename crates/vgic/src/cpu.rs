@@ -208,6 +208,17 @@ impl Lists {
             && self.maintenance.is_off()
     }
 
+    /// List register `slot` is in use no more.
+    #[inline]
+    pub(crate) fn free(&mut self, slot: u32) {
+        let keep = !1u32.wrapping_shl(slot);
+        self.used &= keep;
+        self.eoi &= keep;
+        self.both &= keep;
+        self.dirty &= keep;
+        self.again &= keep;
+    }
+
     /// List register `slot` of a vCPU that is switched out.
     #[inline]
     pub(crate) fn parked(&self, slot: u32) -> ListRegister {

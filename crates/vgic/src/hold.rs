@@ -195,12 +195,7 @@ impl Vgic<'_> {
         block.held_eoi &= !mask;
         block.linked &= !mask;
         block.active &= !mask;
-        let slot_mask = 1u32.wrapping_shl(slot);
-        lists.used &= !slot_mask;
-        lists.eoi &= !slot_mask;
-        lists.both &= !slot_mask;
-        lists.dirty &= !slot_mask;
-        lists.again &= !slot_mask;
+        lists.free(slot);
         VcpuSet::EMPTY
     }
 
@@ -224,12 +219,7 @@ impl Vgic<'_> {
         let Some((block, lists)) = self.pair(word, vcpu) else {
             return VcpuSet::EMPTY;
         };
-        let slot_mask = 1u32.wrapping_shl(slot);
-        lists.used &= !slot_mask;
-        lists.eoi &= !slot_mask;
-        lists.both &= !slot_mask;
-        lists.dirty &= !slot_mask;
-        lists.again &= !slot_mask;
+        lists.free(slot);
 
         let dropped = lr.is_pending() && block.drop & mask != 0;
         let pending = lr.is_pending() && !dropped;

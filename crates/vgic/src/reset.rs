@@ -71,12 +71,7 @@ impl Vgic<'_> {
         }
         for slot in Bits(lists.used) {
             if lists.slot(slot) < 32 {
-                let slot_mask = 1u32.wrapping_shl(slot);
-                lists.used &= !slot_mask;
-                lists.eoi &= !slot_mask;
-                lists.both &= !slot_mask;
-                lists.dirty &= !slot_mask;
-                lists.again &= !slot_mask;
+                lists.free(slot);
             }
         }
         for bit in Bits(block.queued) {

@@ -114,7 +114,7 @@ impl BoardError {
             "the device tree has no enabled GICv2 (arm,gic-400, arm,cortex-a15-gic) or GICv3 (arm,gic-v3)",
             "the device tree's GICv2 has no GICH and GICV registers: guests cannot get interrupts. On QEMU virt, add virtualization=on",
             "the device tree lists no enabled core",
-            "the device tree has more memory reservations, or banks of RAM, than the kernel keeps:",
+            "the device tree has more memory reservations, or banks of RAM, than the kernel keeps: ",
         ];
         let number = if matches!(self, Self::TooManyRanges) {
             Some(Frames::MOST as u64)
@@ -122,13 +122,5 @@ impl BoardError {
             None
         };
         (WORDS[*self as usize], number)
-    }
-}
-
-impl core::fmt::Display for BoardError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let (words, number) = self.reason();
-        f.write_str(words)?;
-        number.map_or(Ok(()), |number| write!(f, " {number}"))
     }
 }
