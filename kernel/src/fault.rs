@@ -16,6 +16,15 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     stop()
 }
 
+/// What the kernel knows of itself does not hold. `what` says what it looked for.
+#[cold]
+#[inline(never)]
+pub fn defect(what: &str) -> ! {
+    console::seize();
+    console::early().text("kernel defect on core ").hex(cpu::affinity()).text(": no ").text(what).end();
+    stop()
+}
+
 /// An exception taken from EL2 to EL2: vector 0-3 with SP_EL0, 4-7 with SP_EL2.
 pub extern "C" fn own_fault(vector: u64, esr: u64, elr: u64, far: u64) -> ! {
     console::seize();

@@ -41,5 +41,5 @@ mod vm;
 
 pub use function::{Error, Function};
 pub use power_state::PowerState;
-pub use query::{Firmware, Workaround, Workarounds};
+pub use query::{Firmware, Workaround, Workarounds, quick};
 pub use vm::{Action, Affinity, EntryAddress, EntryPoint, Resume, Vm, VmError};

@@ -60,6 +60,25 @@ pub enum Workaround {
     Three,
 }
 
+/// The answer (`x0`) to the calls that a guest makes most often to no effect: PSCI_VERSION, and whatever has an owner other than
+/// Arm's architecture and standard services (DEN0028, "Function Identifiers"), whom this machine does not have. `None` for
+/// every other.
+#[inline(always)]
+#[must_use]
+pub const fn quick(x0: u64) -> Option<u64> {
+    const VERSION: u32 = 0x8400_0000;
+    const STANDARD: u32 = 4;
+    let function = x0 as u32;
+    let owner = function >> 24 & 0x3f;
+    if function == VERSION {
+        Some(PSCI_VERSION)
+    } else if owner != 0 && owner != STANDARD {
+        Some(Error::NotSupported.x0())
+    } else {
+        None
+    }
+}
+
 impl Workarounds {
     /// The answer (`x0`) to a call that depends on no state and has no effect, `None` for every
     /// other.

@@ -43,7 +43,7 @@ impl Vgic<'_> {
 
     /// If its list register has held it since it came last, only sets the pending bit there. It came again, so
     /// the guest has ended it, and nobody needs to be told.
-    #[inline]
+    #[inline(always)]
     fn repeat_hw<H: CpuInterface>(
         &mut self,
         vcpu: VcpuIndex,
@@ -51,19 +51,17 @@ impl Vgic<'_> {
         pintid: IntId,
         hw: &mut H,
     ) -> bool {
-        let Some(spot) = self.spot(vcpu, intid) else {
+        let (word, bit) = ((intid.get() >> 5) as u8, u32::from(intid.get() & 31));
+        let Some((block, lists)) = self.pair(word, vcpu.get()) else {
             return false;
         };
-        let Some((block, lists)) = self.pair(spot.word, vcpu.get()) else {
-            return false;
-        };
-        if block.express & spot.mask() == 0
+        if block.express & 1u32.wrapping_shl(bit) == 0
             || !lists.is_quiet()
-            || block.owner(spot.bit) != vcpu.get()
+            || block.owner(bit) != vcpu.get()
         {
             return false;
         }
-        let slot = usize::from(block.slot(spot.bit));
+        let slot = usize::from(block.slot(bit));
         let lr = hw.read(slot);
         if !lr.is_invalid() || lr.physical() != Some(pintid) {
             return false;

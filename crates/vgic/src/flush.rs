@@ -171,16 +171,7 @@ impl Vgic<'_> {
     /// effect, and shorter when interrupts that the list registers hold only became pending once more, like SGIs.
     #[inline]
     pub fn serve<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
-        let Some(lists) = self.lists_mut(vcpu.get()) else {
-            return VcpuSet::EMPTY;
-        };
-        if lists.dirty | lists.release | lists.eoi != 0
-            || lists.is_waiting()
-            || !lists.maintenance.is_off()
-        {
-            return self.serve_all(vcpu, hw);
-        }
-        if lists.again == 0 || self.rearm_all(vcpu.get(), hw) {
+        if self.quick_serve(vcpu, hw) {
             return VcpuSet::EMPTY;
         }
         self.serve_all(vcpu, hw)

@@ -123,14 +123,6 @@ impl Vgic<'_> {
             return false;
         };
         let lr = hw.read(slot as usize);
-        if block.express & block.latch & !block.linked & mask != 0
-            && !lr.is_active()
-            && !lists.is_waiting()
-        {
-            block.latch &= !mask;
-            hw.write(slot as usize, lr.with_pending());
-            return true;
-        }
         let unusual = block.level
             | block.linked
             | block.drop

@@ -1,12 +1,72 @@
 //! Stage-2 aborts: accesses to devices, to nothing, and to what may only be read.
 
-use super::{AARCH32, skip, undefined};
+use super::{AARCH32, interrupted, is_plain_state, is_saved, skip, skip_plain, undefined};
+use crate::arch::context::Frame;
+use crate::arch::vectors::Resume;
 use crate::arch::{cpu, translate};
 use crate::memory::guest;
+use crate::object::Model;
 use crate::sched::Core;
 use crate::vmm;
 use exit::{Abort, Access, FaultKind, instruction};
 use stage2::Ipa;
+
+/// A load or store of a device's word that the processor has described in full, and that concerns nobody but the vCPU
+/// that makes it (Arm ARM, ISS encoding for an exception from a Data Abort).
+#[inline(always)]
+pub fn quick(frame: *mut Frame, esr: u64) -> Resume {
+    const VALID: u64 = 1 << 24;
+    const WRITE: u64 = 1 << 6;
+    // Wider than a word if bit 23 and bit 22 are set, sign-extended, FAR not valid, cache maintenance, a walk; what kind of fault.
+    const WHAT: u64 = VALID | 1 << 21 | 1 << 10 | 1 << 8 | 1 << 7 | 0x3c;
+    const TRANSLATION: u64 = 0x04;
+    let register = (esr >> 16 & 31) as u8;
+    let size = 1u8 << (esr >> 22 & 3);
+    if esr & WHAT != VALID | TRANSLATION || size > 4 || !is_saved(register) || !is_plain_state() {
+        return Resume::declined(frame);
+    }
+    // SAFETY: the entry code's frame.
+    let vcpu = unsafe { interrupted(frame) };
+    let ipa = cpu::fault_page() | cpu::fault_address() & 0xfff;
+    let Some(device) = vcpu.partition.device(ipa) else {
+        return Resume::declined(frame);
+    };
+    let offset = ipa.wrapping_sub(device.ipa);
+    let partition = vcpu.partition;
+    let store = (esr & WRITE != 0).then(|| vcpu.frame.get(register) & mask(size));
+    let access = vmm::Access { offset, size, store };
+    let mut follows = None;
+    let value = match device.model {
+        Model::Distributor => match vmm::quick_gic(partition, vcpu.index, &access) {
+            Some(value) => value,
+            None => return Resume::declined(frame),
+        },
+        Model::Pl011 => {
+            let (value, then) = vmm::uart(partition, access, device.intid);
+            follows = then;
+            value
+        }
+        _ => return Resume::declined(frame),
+    };
+    if store.is_none() {
+        vcpu.frame.set(register, value);
+    }
+    skip_plain();
+    match follows {
+        None => Resume::same(frame),
+        Some(then) => follow(frame, then),
+    }
+}
+
+/// Others are concerned, after all.
+#[inline(never)]
+fn follow(frame: *mut Frame, then: vmm::Follows) -> Resume {
+    // SAFETY: once per entry.
+    let core = unsafe { Core::current() };
+    core.begin(frame);
+    vmm::follow(core, then);
+    core.leave()
+}
 
 /// A load or store.
 #[inline(always)]
@@ -79,12 +139,10 @@ fn one(core: &mut Core, ipa: u64, far: u64, access: Access) -> bool {
         return not_a_device(core, ipa, far, access);
     };
     let offset = ipa.wrapping_sub(device.ipa);
-    if access.write {
-        let value = core.vcpu().frame.get(register) & mask(access.size);
-        vmm::write(core, partition, device, offset, access.size, value);
-        return true;
-    }
-    match vmm::read(core, partition, device, offset, access.size) {
+    let store = access.write.then(|| core.vcpu().frame.get(register) & mask(access.size));
+    let wanted = vmm::Access { offset, size: access.size, store };
+    match vmm::access(core, partition, device, wanted) {
+        Some(_) if access.write => true,
         Some(value) => {
             core.vcpu().frame.set(register, access.extend(value));
             true

@@ -1,6 +1,6 @@
 //! HVC and SMC: the guest calls its firmware, which is PSCI and SMCCC (DEN0022, DEN0028).
 
-use super::skip;
+use super::{interrupted, skip};
 use crate::arch::context::Frame;
 use crate::arch::vectors::Resume;
 use crate::object::{Start, Target, request};
@@ -15,6 +15,19 @@ const NOT_SUPPORTED: u64 = u64::MAX;
 /// HVC. The program counter is past the instruction already.
 #[unsafe(link_section = ".text.hot")]
 pub extern "C" fn entry(frame: *mut Frame, esr: u64) -> Resume {
+    // SAFETY: the entry code's frame.
+    let [x0, ..] = unsafe { &mut interrupted(frame).frame.x };
+    if esr as u16 == 0
+        && let Some(answer) = psci::quick(*x0)
+    {
+        *x0 = answer;
+        return Resume::same(frame);
+    }
+    serve(frame, esr)
+}
+
+#[inline(never)]
+fn serve(frame: *mut Frame, esr: u64) -> Resume {
     // SAFETY: once per entry.
     let core = unsafe { Core::current() };
     core.begin(frame);

@@ -2,7 +2,8 @@
 
 use crate::arch::context::Frame;
 use crate::arch::vectors::Resume;
-use crate::arch::{cpu, gic, timer};
+use crate::arch::gic::{self, Acknowledged};
+use crate::arch::{cpu, timer};
 use crate::console;
 use crate::object::request;
 use crate::sched::Core;
@@ -14,7 +15,14 @@ pub extern "C" fn entry(frame: *mut Frame) -> Resume {
     // SAFETY: once per entry.
     let core = unsafe { Core::current() };
     core.begin(frame);
-    take(core);
+    if let Some(interrupt) = core.gic.acknowledge() {
+        if interrupt.intid() == timer::EL1_VIRTUAL {
+            core.gic.drop_priority(interrupt);
+            core.virtual_timer_fired();
+        } else {
+            other(core, interrupt);
+        }
+    }
     core.leave()
 }
 
@@ -24,16 +32,20 @@ pub fn take(core: &mut Core) {
     let Some(interrupt) = core.gic.acknowledge() else {
         return;
     };
-    let intid = interrupt.intid();
-    if intid == timer::EL1_VIRTUAL {
-        if core.has_loaded() {
-            core.gic.drop_priority(interrupt);
-            core.virtual_timer_fired();
-        } else {
-            core.gic.complete(interrupt);
-        }
-        return;
+    if interrupt.intid() == timer::EL1_VIRTUAL && core.has_loaded() {
+        core.gic.drop_priority(interrupt);
+        core.virtual_timer_fired();
+        core.wake(core.slot());
+    } else {
+        other(core, interrupt);
     }
+}
+
+/// Any but the loaded vCPU's timer.
+#[unsafe(link_section = ".text.hot")]
+#[inline(never)]
+fn other(core: &mut Core, interrupt: Acknowledged) {
+    let intid = interrupt.intid();
     core.gic.complete(interrupt);
     if intid == core.own.timer {
         core.expire();
@@ -50,7 +62,7 @@ pub fn take(core: &mut Core) {
         if let Some(partition) = system::partitions().get(usize::from(console::focus())) {
             core.request_first(partition, request::CONSOLE);
         }
-    } else {
+    } else if intid != timer::EL1_VIRTUAL {
         // Nobody's: it must not come again.
         core.gic.disable(intid);
     }

@@ -6,4 +6,4 @@ mod vcpu;
 pub use partition::{
     Crash, DeviceSlot, Model, Partition, Placed, Shared, Start, State, Target, VcpuLink, request,
 };
-pub use vcpu::{Job, Run, Vcpu};
+pub use vcpu::{Job, Run, Vcpu, Vcpus};

@@ -1,11 +1,13 @@
 //! A partition: one guest, its address space, its devices, its life.
 
+use crate::arch::gic::Gic;
 use crate::arch::sync::SpinLock;
 use crate::console::Ring;
+use crate::system;
 use crate::vmm::Keys;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 use devices::{Pl011, Pl031};
-use manifest::{Gic, Load, Name, OnFault, RegionKind};
+use manifest::{Load, Name, OnFault, RegionKind};
 use stage2::{AddressSpace, Ipa, Pa};
 use vgic::{Distributor, VcpuIndex, Vgic};
 
@@ -140,6 +142,19 @@ pub struct VcpuLink {
     pub requests: AtomicU32,
 }
 
+impl VcpuLink {
+    /// Asks something of a vCPU on another core than this.
+    #[inline(always)]
+    pub fn ask(&self, what: u32, gic: &mut Gic) {
+        let before = self.requests.fetch_or(what, Ordering::AcqRel);
+        if before & what != what
+            && let Some(target) = system::target(self.core)
+        {
+            gic.kick(target);
+        }
+    }
+}
+
 /// What all vCPUs of a partition share, behind one lock.
 pub struct Shared {
     /// Its address space, whose tables do not change while it lives.
@@ -193,7 +208,7 @@ pub struct Partition {
     /// x0 to x3 there.
     pub arguments: [u64; 4],
     /// Its interrupt controller's version.
-    pub gic: Gic,
+    pub gic: manifest::Gic,
     /// What a fault does.
     pub on_fault: OnFault,
     /// Most restarts after faults; 0 for no limit.
@@ -261,7 +276,7 @@ impl Partition {
     pub fn new(
         index: u8,
         record: &manifest::Partition,
-        gic: Gic,
+        gic: manifest::Gic,
         vttbr: u64,
         regions: &'static [Placed],
         loads: &'static [Load],

@@ -4,7 +4,8 @@ use super::Partition;
 use crate::arch::context::{El1, Fp, Frame};
 use crate::arch::gic::VirtualState;
 use crate::arch::timer;
-use sched::Index;
+use crate::fault::defect;
+use core::ops::{Index, IndexMut};
 use vgic::VcpuIndex;
 
 /// What a vCPU does now.
@@ -71,7 +72,7 @@ pub struct Vcpu {
     /// Which vCPU of the partition it is.
     pub index: VcpuIndex,
     /// Its place in the scheduler.
-    pub entity: Index,
+    pub entity: sched::Index,
     /// What it does.
     pub run: Run,
     /// Work at EL2.
@@ -95,10 +96,43 @@ pub struct Vcpu {
 /// SPSR_EL2 of a vCPU that starts: EL1 with its own stack pointer, all exceptions masked.
 const START_STATE: u64 = 0x3c5;
 
+/// The vCPUs of a core, by their slots there.
+pub struct Vcpus(pub &'static mut [Vcpu]);
+
+impl Vcpus {
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+// Slots come from the core's own records, never from a guest.
+impl Index<usize> for Vcpus {
+    type Output = Vcpu;
+    #[inline(always)]
+    fn index(&self, slot: usize) -> &Vcpu {
+        match self.0.get(slot) {
+            Some(vcpu) => vcpu,
+            None => defect("vCPU in that slot"),
+        }
+    }
+}
+
+impl IndexMut<usize> for Vcpus {
+    #[inline(always)]
+    fn index_mut(&mut self, slot: usize) -> &mut Vcpu {
+        match self.0.get_mut(slot) {
+            Some(vcpu) => vcpu,
+            None => defect("vCPU in that slot"),
+        }
+    }
+}
+
 impl Vcpu {
     /// A vCPU that is off.
     #[must_use]
-    pub fn new(partition: &'static Partition, index: VcpuIndex, entity: Index, stack: u64) -> Self {
+    pub fn new(partition: &'static Partition, index: VcpuIndex, entity: sched::Index, stack: u64) -> Self {
         let mut frame = Frame::new();
         frame.core_stack = stack;
         Self {

@@ -13,8 +13,8 @@ use crate::arch::control::Controls;
 use crate::arch::gic::Gic;
 use crate::arch::vectors::Resume;
 use crate::arch::{cpu, timer};
-use crate::object::{Job, Partition, Run, State, Vcpu, request};
-use crate::{console, exit, system};
+use crate::object::{Job, Partition, Run, State, Vcpu, Vcpus, request};
+use crate::{console, exit};
 use core::sync::atomic::Ordering;
 use manifest::{CorePolicy, MAX_CONTEXTS_PER_CORE};
 use sched::{Deadlines, Slot, Time};
@@ -60,7 +60,7 @@ pub struct Core {
     /// When who is to wake.
     pub deadlines: Deadlines<{ MAX_CONTEXTS_PER_CORE * TIMERS }>,
     /// The vCPUs that are bound to this core.
-    pub vcpus: &'static mut [Vcpu],
+    pub vcpus: Vcpus,
     /// Whose EL1 registers, timer and list registers are in the processor.
     loaded: Option<usize>,
     /// Whose FP registers are.
@@ -109,7 +109,7 @@ impl Core {
             policy,
             kind,
             deadlines: Deadlines::new(),
-            vcpus,
+            vcpus: Vcpus(vcpus),
             loaded: None,
             fp_owner: None,
             interrupted: core::ptr::null_mut(),
@@ -361,8 +361,12 @@ impl Core {
     /// it runs again, as its work: what led here must not add to it.
     fn attend(&mut self, slot: usize) {
         if self.loaded == Some(slot) {
-            self.vcpus[slot].asked |= request::ATTENTION;
-            self.again = true;
+            let vcpu = &self.vcpus[slot];
+            let (partition, index) = (vcpu.partition, vcpu.index);
+            if !partition.shared.lock().vgic().quick_serve(index, &mut self.gic) {
+                self.vcpus[slot].asked |= request::ATTENTION;
+                self.again = true;
+            }
         } else {
             self.refresh(slot);
         }
@@ -375,12 +379,7 @@ impl Core {
         if core == self.index {
             self.serve(usize::from(slot), what);
         } else if let Some(link) = partition.vcpus.get(usize::from(vcpu)) {
-            let before = link.requests.fetch_or(what, Ordering::AcqRel);
-            if before & what != what
-                && let Some(target) = system::target(core)
-            {
-                self.gic.kick(target);
-            }
+            link.ask(what, &mut self.gic);
         }
     }
 

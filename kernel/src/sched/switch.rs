@@ -123,6 +123,7 @@ impl Core {
 
     /// The virtual timer has interrupted: it is the loaded vCPU's. The physical interrupt stays active until the
     /// guest ends the virtual one.
+    #[inline(always)]
     pub fn virtual_timer_fired(&mut self) {
         let slot = self.slot();
         let vcpu = &mut self.vcpus[slot];
@@ -133,7 +134,6 @@ impl Core {
             let mut vgic = shared.vgic();
             vgic.deliver_hw(index, VIRTUAL_TIMER, VIRTUAL_TIMER, &mut self.gic)
         };
-        self.wake(slot);
         if !kicked.is_empty() {
             self.deliver(partition, kicked);
         }

@@ -22,6 +22,13 @@ impl Keys {
         }
     }
 
+    /// Whether there is none.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// Adds a key.
     pub fn push(&mut self, byte: u8) {
         if self.count < Self::MOST {

@@ -29,39 +29,74 @@ fn seconds() -> u64 {
     timer::now() / timer::frequency().max(1)
 }
 
-/// A load from a device. `None`: the guest must repeat it.
+/// What a guest asks of a device's registers.
+pub struct Access {
+    /// From the first of them.
+    pub offset: u64,
+    /// Bytes: 1, 2, 4 or 8.
+    pub size: u8,
+    /// The value of a store; none for a load.
+    pub store: Option<u64>,
+}
+
+/// What an access has to have followed by, outside the device.
+pub struct Follows {
+    partition: &'static Partition,
+    /// vCPUs whose interrupts have changed.
+    kicked: VcpuSet,
+    /// [`request`]s to vCPU 0.
+    asks: u32,
+}
+
+/// Does what follows an access.
+pub fn follow(core: &mut Core, then: Follows) {
+    if then.asks != 0 {
+        core.request_first(then.partition, then.asks);
+    }
+    core.deliver(then.partition, then.kicked);
+}
+
+/// An access to a device. What a load reads; `None`: the guest must repeat it.
 #[inline(always)]
-pub fn read(core: &mut Core, partition: &'static Partition, device: &DeviceSlot, offset: u64, size: u8) -> Option<u64> {
+pub fn access(core: &mut Core, partition: &'static Partition, device: &DeviceSlot, access: Access) -> Option<u64> {
     let intid = device.intid;
-    match device.model {
-        Model::Distributor => gic_read(core, Frame::Distributor, offset as u32, size),
+    let (frame, offset) = match device.model {
+        Model::Distributor => (Frame::Distributor, access.offset as u32),
         Model::Redistributors => {
-            let frame = Frame::Redistributor(VcpuIndex::new((offset >> 17) as u8));
-            gic_read(core, frame, offset as u32 & 0x1_ffff, size)
+            let vcpu = VcpuIndex::new((access.offset >> 17) as u8);
+            (Frame::Redistributor(vcpu), access.offset as u32 & 0x1_ffff)
         }
-        Model::Pl011 => Some(uart(core, partition, Access { offset, size, store: None }, intid)),
-        Model::Pl031 => Some(rtc(core, partition, Access { offset, size, store: None }, intid)),
-        Model::VirtioEmpty => Some(VirtioEmpty.read(offset & 0x1ff, size)),
+        Model::Pl011 => {
+            let (value, then) = uart(partition, access, intid);
+            if let Some(then) = then {
+                follow(core, then);
+            }
+            return Some(value);
+        }
+        Model::Pl031 => return Some(rtc(core, partition, access, intid)),
+        Model::VirtioEmpty => return Some(VirtioEmpty.read(access.offset & 0x1ff, access.size)),
+    };
+    match access.store {
+        None => gic_read(core, frame, offset, access.size),
+        Some(value) => {
+            gic_write(core, frame, offset, access.size, value);
+            Some(0)
+        }
     }
 }
 
-/// A store to a device.
+/// A word of the distributor whose access concerns no pending interrupt.
 #[inline(always)]
-pub fn write(core: &mut Core, partition: &'static Partition, device: &DeviceSlot, offset: u64, size: u8, value: u64) {
-    let intid = device.intid;
-    match device.model {
-        Model::Distributor => gic_write(core, Frame::Distributor, offset as u32, size, value),
-        Model::Redistributors => {
-            let frame = Frame::Redistributor(VcpuIndex::new((offset >> 17) as u8));
-            gic_write(core, frame, offset as u32 & 0x1_ffff, size, value);
-        }
-        Model::Pl011 => {
-            uart(core, partition, Access { offset, size, store: Some(value) }, intid);
-        }
-        Model::Pl031 => {
-            rtc(core, partition, Access { offset, size, store: Some(value) }, intid);
-        }
-        Model::VirtioEmpty => {}
+pub fn quick_gic(partition: &Partition, index: VcpuIndex, access: &Access) -> Option<u64> {
+    let offset = access.offset as u32;
+    if access.size != 4 || offset & 3 != 0 {
+        return None;
+    }
+    let mut shared = partition.shared.lock();
+    let mut vgic = shared.vgic();
+    match access.store {
+        None => vgic.quick_read(offset).map(u64::from),
+        Some(value) => vgic.quick_write(index, offset, value as u32).then_some(0),
     }
 }
 
@@ -75,22 +110,14 @@ fn set_line(shared: &mut Shared, intid: u16, high: bool) -> VcpuSet {
     }
 }
 
-/// What a guest asks of a device's registers.
-struct Access {
-    offset: u64,
-    size: u8,
-    /// The value of a store; none for a load.
-    store: Option<u64>,
-}
-
-/// An access to the console. Returns what a load reads.
+/// An access to the console: what a load reads, and what follows.
 #[unsafe(link_section = ".text.hot")]
 #[inline(never)]
-fn uart(core: &mut Core, partition: &'static Partition, access: Access, intid: u16) -> u64 {
+pub fn uart(partition: &'static Partition, access: Access, intid: u16) -> (u64, Option<Follows>) {
     let Access { offset, size, store } = access;
     let mut shared = partition.shared.lock();
     let Some(uart) = &mut shared.uart else {
-        return 0;
+        return (0, None);
     };
     let before = uart.irq();
     let value = match store {
@@ -100,24 +127,30 @@ fn uart(core: &mut Core, partition: &'static Partition, access: Access, intid: u
         }
         None => {
             let value = uart.read(offset, size);
-            feed(&mut shared);
+            if !shared.keys.is_empty() {
+                feed(&mut shared);
+            }
             value
         }
     };
     let after = shared.uart.as_ref().is_some_and(devices::Pl011::irq);
     let kicked = if before == after { VcpuSet::EMPTY } else { set_line(&mut shared, intid, after) };
     drop(shared);
-    if store.is_some() {
-        if partition.output.is_ready() {
-            core.request_first(partition, request::CONSOLE);
-        } else if partition.output.wants_timer() {
-            core.request_first(partition, request::FLUSH);
+    let asks = match store {
+        // Only a character makes output.
+        Some(_) if offset == 0 => {
+            if partition.output.is_ready() {
+                request::CONSOLE
+            } else if partition.output.wants_timer() {
+                request::FLUSH
+            } else {
+                0
+            }
         }
-    }
-    if !kicked.is_empty() {
-        core.deliver(partition, kicked);
-    }
-    value
+        _ => 0,
+    };
+    let follows = !kicked.is_empty() || asks != 0;
+    (value, follows.then_some(Follows { partition, kicked, asks }))
 }
 
 /// An access to the clock. Returns what a load reads.

@@ -4,7 +4,7 @@ use arm_psci::{ErrorCode, FunctionId, MigrateInfoType, Version};
 use proptest::prelude::*;
 use tessera_psci::{Action, Firmware, Vm, Workaround, Workarounds};
 
-use crate::{call, error, id, refused, vm};
+use crate::{call, error, id, is_ram, refused, vm};
 
 const SMCCC_VERSION: u64 = 0x8000_0000;
 const SMCCC_ARCH_FEATURES: u64 = 0x8000_0001;
@@ -214,6 +214,18 @@ fn workaround_2_passes_its_argument_as_32_bits() {
 }
 
 proptest! {
+    /// What is answered the quick way is what the machine answers.
+    #[test]
+    fn a_quick_answer_is_the_answer(service in 0u32..64, wide: bool, number: u16, high: u32, x1: u64) {
+        let function = 1 << 31 | u32::from(wide) << 30 | service << 24 | u32::from(number & 0x1ff);
+        for function in [function, u32::from(number), 0x8400_0000, 0xc400_0000, high] {
+            let x0 = u64::from(high) << 32 | u64::from(function);
+            if let Some(answer) = tessera_psci::quick(x0) {
+                prop_assert_eq!(vm(1).call(0, [x0, x1, 0, 0], is_ram), Action::Return(answer));
+            }
+        }
+    }
+
     /// Whatever number it is: PSCI, another owner's range, the bits that must be zero, SMC64 twins
     /// of SMC32 calls.
     #[test]

@@ -43,8 +43,16 @@ impl Race {
             time: 0,
         };
         race.world.late = true;
+        // In half of the GICv3 races the private interrupts are of group 1, as Linux has them.
+        let group1 = !race.world.v2() && race.world.random.one_in(2);
         for vcpu in 0..setup.vcpus {
             race.load(vcpu);
+            if group1 {
+                race.world.store_bits(vcpu, vcpu, 0, Bits::Group, u32::MAX);
+                for intid in 0..32 {
+                    race.world.model.get(vcpu, intid).group1 = true;
+                }
+            }
             race.world.store_groups(vcpu, [true; 2]);
             for intid in race.world.hot.clone() {
                 // Odd ones are edge-triggered.
@@ -246,7 +254,10 @@ impl Race {
         if !self.world.is_loaded(vcpu) {
             return;
         }
-        let targets = self.world.random.next() as u32 & ((1 << self.world.setup.vcpus) - 1);
+        let targets = match self.world.random.one_in(2) {
+            true => 1 << self.world.random.below(self.world.setup.vcpus),
+            false => self.world.random.next() as u32 & ((1 << self.world.setup.vcpus) - 1),
+        };
         // The SGIs are in front.
         let intid = self.world.random.pick(&self.world.hot.clone()[..2]);
         if self.world.trace {

@@ -4,7 +4,7 @@ use crate::random::Random;
 use crate::reference::Reference;
 use crate::simulator::{Core, Guest, Hw, Physical};
 use tessera_vgic::{
-    Access, Config, Cpu, Distributor, Frame, Groups, IntId, SgiRegister, VcpuIndex, VcpuSet,
+    Access, Config, Cpu, Distributor, Frame, Groups, IntId, OneSgi, SgiRegister, VcpuIndex, VcpuSet,
     Version, Vgic,
 };
 
@@ -39,6 +39,10 @@ pub struct World {
     pub late: bool,
     /// No timer runs out any more while its vCPU is away.
     pub still: bool,
+    /// Whether the kernel tries a short way.
+    pub shortcuts: Random,
+    /// How often a short way was taken.
+    pub quick: u32,
     /// The interrupts that this world uses: few, so that much happens to each.
     pub hot: Vec<u16>,
     /// Those to which most happens at present, and whether little else does.
@@ -101,6 +105,8 @@ impl World {
             kicks: 0,
             late: false,
             still: false,
+            shortcuts: Random(setup.seed ^ 0x5eed),
+            quick: 0,
             hot,
             focus: Vec::new(),
             quiet: false,
@@ -250,6 +256,10 @@ impl World {
                 self.cores[core].lrs
             );
             assert_eq!(self.cores[core].maintenance, Default::default());
+            // A kick that came too late for the loaded vCPU is served for the one that is switched out.
+            if !self.late && self.kicks & 1 << vcpu != 0 {
+                self.serve(vcpu);
+            }
             // The next vCPU's guest, or this core's next use, counts from anything.
             self.cores[core].eoi_count = self.random.below(4) as u32;
         }
@@ -305,6 +315,15 @@ impl World {
         if self.trace {
             eprintln!("store by {vcpu}: {frame:?} {offset:#x}/{size} = {value:#x}");
         }
+        let quick = frame == Frame::Distributor && size == 4 && offset.is_multiple_of(4) && self.shortcuts.one_in(2);
+        if quick
+            && self.on_core(vcpu, |vgic, vcpu, _| {
+                vgic.quick_write(vcpu, offset, value as u32)
+            })
+        {
+            self.quick += 1;
+            return;
+        }
         let others = self.on_core(vcpu, |vgic, vcpu, _| {
             vgic.write(vcpu, frame, offset, size, value)
         });
@@ -322,6 +341,15 @@ impl World {
         if self.random.one_in(3) {
             let others = self.on_core(vcpu, |vgic, vcpu, hw| vgic.sync(vcpu, hw));
             self.kick(others);
+        }
+        if frame == Frame::Distributor
+            && size == 4
+            && offset.is_multiple_of(4)
+            && self.shortcuts.one_in(2)
+            && let Some(value) = self.vgic().quick_read(offset)
+        {
+            self.quick += 1;
+            return u64::from(value);
         }
         for _ in 0..3 {
             let local = self.random.one_in(2);
@@ -425,15 +453,22 @@ impl World {
             }
         } else {
             let all = self.random.one_in(4);
+            let targets = match self.random.one_in(2) {
+                true => 1 << self.random.below(self.setup.vcpus),
+                false => targets,
+            };
             let list = if all { !(1 << from) } else { targets & 0xffff };
             let value = u64::from(intid) << 24 | if all { 1 << 40 } else { u64::from(list) };
             let register = match group1 {
                 true => SgiRegister::Sgi1,
                 false => self.random.pick(&[SgiRegister::Sgi0, SgiRegister::Asgi1]),
             };
-            let others = self.on_core(from, |vgic, vcpu, _| vgic.send_sgi(vcpu, register, value));
-            self.kick(others);
-            self.flush(from);
+            if !(group1 && self.send_quickly(from, value)) {
+                let others =
+                    self.on_core(from, |vgic, vcpu, _| vgic.send_sgi(vcpu, register, value));
+                self.kick(others);
+                self.flush(from);
+            }
             for vcpu in (0..self.setup.vcpus).filter(|vcpu| list & 1 << vcpu != 0) {
                 if self.model.get(vcpu, intid).group1 == group1 {
                     reached.push(vcpu);
@@ -445,12 +480,32 @@ impl World {
         }
     }
 
-    /// GICv3: a group 0 SGI to the vCPUs in `targets`.
+    /// The short way for an SGI of group 1, if it is one and the kernel happens to try it.
+    fn send_quickly(&mut self, from: usize, value: u64) -> bool {
+        let Some(sgi) = OneSgi::from_value(value).filter(|_| !self.shortcuts.one_in(3)) else {
+            return false;
+        };
+        let sent = self.on_core(from, |vgic, vcpu, hw| vgic.quick_sgi(vcpu, sgi, hw));
+        if sent {
+            self.quick += 1;
+            let target = VcpuSet::only(sgi.target);
+            self.kick(target.without(VcpuIndex::new(from as u8)));
+        }
+        sent
+    }
+
+    /// GICv3: an SGI to the vCPUs in `targets`, in the group that it has for all of them.
     pub fn send_sgi_to(&mut self, from: usize, intid: u16, targets: u64) {
         let value = u64::from(intid) << 24 | targets;
-        let kicks = self.on_core(from, |vgic, vcpu, _| {
-            vgic.send_sgi(vcpu, SgiRegister::Sgi0, value)
-        });
+        let group1 = self.model.get(from, intid).group1;
+        if group1 && self.send_quickly(from, value) {
+            return;
+        }
+        let register = match group1 {
+            true => SgiRegister::Sgi1,
+            false => SgiRegister::Sgi0,
+        };
+        let kicks = self.on_core(from, |vgic, vcpu, _| vgic.send_sgi(vcpu, register, value));
         self.kick(kicks);
         self.flush(from);
     }

@@ -3,7 +3,8 @@
 //! While a guest runs, SP_EL2 points at its [`Frame`]; the first instruction of every entry stores into
 //! it. The frame holds the top of the core's one stack, on which Rust then runs. Interrupts and
 //! calls save x0-x18 and x30 - what the Rust calling convention may change - and leave x19-x29 in
-//! the processor; aborts and register traps save all 31, because a handler may need any of them.
+//! the processor. So do the most frequent aborts and register traps, which the quick entry answers;
+//! what it declines saves all 31, because a handler may need any of them.
 //! Handlers return the frame to run next and the one that was interrupted; only if they differ is
 //! the rest stored and loaded ([`Resume`]).
 //!
@@ -22,6 +23,22 @@ pub struct Resume {
     /// The frame whose x19-x29, ELR and SPSR are still in the processor: stored if it is another
     /// than `next`. Null: they are void and `next` is loaded whole.
     pub previous: *mut Frame,
+}
+
+impl Resume {
+    /// Back into the context that was interrupted.
+    #[inline(always)]
+    #[must_use]
+    pub fn same(frame: *mut Frame) -> Self {
+        Self { next: frame, previous: frame }
+    }
+
+    /// The quick way does not suffice: nothing has been done, and [`trap_entry`](crate::exit::trap_entry) is due.
+    #[inline(always)]
+    #[must_use]
+    pub fn declined(frame: *mut Frame) -> Self {
+        Self { next: core::ptr::null(), previous: frame }
+    }
 }
 
 global_asm!(
@@ -92,7 +109,7 @@ vectors:
     lsr     x2, x1, #26
     cmp     x2, #0x16                       // HVC
     b.eq    call_entry
-    b       trap_entry
+    b       quick_entry
 
     .balign 128                             // 0x480: IRQ
     save_caller
@@ -135,6 +152,13 @@ vectors:
 
     .section .text.low, "ax"
     .balign 64
+quick_entry:
+    bl      {quick}
+    cbnz    x0, resume
+    mov     x0, x1                          // declined: nothing has been done, and x19-x29 are still the guest's
+    mrs     x1, esr_el2
+    b       trap_entry
+
 call_entry:
     bl      {call}
 
@@ -207,6 +231,7 @@ fault_stack_top:
     elr = const offset_of!(Frame, elr),
     interrupt = sym crate::exit::interrupt::entry,
     call = sym crate::exit::call::entry,
+    quick = sym crate::exit::quick_entry,
     trap = sym crate::exit::trap_entry,
     serror = sym crate::exit::serror::entry,
     own_fault = sym crate::fault::own_fault,
