@@ -4,6 +4,7 @@ use crate::arch::gic::Gic;
 use crate::arch::start::Image;
 use crate::arch::tlb::Tlb;
 use crate::arch::{control, cpu, gicv2, gicv3, mmu, smc, timer};
+use crate::fault::defect;
 use crate::memory::{Arena, Frames, Range};
 use crate::object::{DeviceSlot, Model, Partition, Placed, Shared, Start, State, Target as Then, Vcpu, VcpuLink};
 use crate::platform::{Board, GicAddresses};
@@ -120,7 +121,7 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, fra
     console::set_focus(manifest.header.focus.get() as u8);
     // The boot core is core 0; the others follow in the tree's order.
     let here = cpu::affinity();
-    let mut others = board.cores[..board.core_count].iter().copied().filter(|&affinity| affinity != here);
+    let mut others = board.cores.iter().take(board.core_count).copied().filter(|&affinity| affinity != here);
     let mut seeds = builder.arena.room(count);
     for (core, record) in manifest.cores.iter().enumerate() {
         let mut policy = sched::Core::new();
@@ -204,7 +205,7 @@ impl Builder<'_> {
                 line.text(", ").hex(at.unwrap_or(0)).text(" + ").hex(size.unwrap_or(0))
             })
         };
-        let vmid = Vmid::new(index + 1).unwrap_or_else(|| unreachable!());
+        let vmid = Vmid::new(index + 1).unwrap_or_else(|| defect("no VMID for a partition"));
         let bits = AddressSpace::MAX_IPA_BITS.min(control::physical_bits());
         let space = AddressSpace::new(self.arena, bits, pa_range(), vmid).unwrap_or_else(|error| refused(error));
         let records = self.manifest.regions(record);
@@ -402,7 +403,7 @@ fn start_gic(gic: &GicAddresses) -> Option<Gic> {
 /// Starts the other cores, then runs this one.
 pub fn start_cores(seeds: &'static mut [Seed], root: Pa) -> ! {
     let mut seeds = seeds.iter_mut();
-    let Some(first) = seeds.next() else { unreachable!() };
+    let Some(first) = seeds.next() else { defect("no core to start") };
     let entry = mmu::image_pa() + (Image::secondary_start() - Image::start()) as u64;
     for (seed, place) in seeds.zip(&BOOT_WORDS) {
         place.set([root.get(), seed.stack as u64, core::ptr::from_mut(seed) as u64]);

@@ -304,7 +304,7 @@ impl Output {
     /// Moves one character. `false`: nothing to do, or no room.
     fn step(&mut self) -> bool {
         if self.first_at < self.first_len {
-            let byte = self.first[usize::from(self.first_at)];
+            let byte = self.first.get(usize::from(self.first_at)).copied().unwrap_or(b'?');
             if !self.put(byte) {
                 return false;
             }
@@ -362,9 +362,9 @@ impl Output {
     fn next_source(&mut self) -> Option<Source> {
         let partitions = system::partitions();
         // The kernel takes its turn after the last partition.
-        let count = partitions.len() + 1;
-        for i in 1..=count {
-            let index = (usize::from(self.turn) + i) % count;
+        let mut index = usize::from(self.turn);
+        for _ in 0..=partitions.len() {
+            index = if index < partitions.len() { index + 1 } else { 0 };
             let ready = partitions.get(index).map_or(&KERNEL_RING, |p| &p.output).is_ready();
             if ready {
                 self.turn = index as u8;

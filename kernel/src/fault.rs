@@ -16,12 +16,12 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     stop()
 }
 
-/// What the kernel knows of itself does not hold. `what` says what it looked for.
+/// What the kernel knows of itself does not hold.
 #[cold]
 #[inline(never)]
 pub fn defect(what: &str) -> ! {
     console::seize();
-    console::early().text("kernel defect on core ").hex(cpu::affinity()).text(": no ").text(what).end();
+    console::early().text("kernel defect on core ").hex(cpu::affinity()).text(": ").text(what).end();
     stop()
 }
 

@@ -207,6 +207,38 @@ impl Pl011 {
         }
     }
 
+    /// [`Pl011::read`] of a register that a driver polls, where the register begins; `None` for all others.
+    #[inline(always)]
+    pub fn quick_read(&self, register: u32, size: u8) -> Option<u64> {
+        let value = match register {
+            Self::UARTFR => self.flags(),
+            Self::UARTIMSC => u32::from(self.imsc),
+            Self::UARTMIS => u32::from(self.ris & self.imsc),
+            _ => return None,
+        };
+        match size {
+            4 => Some(u64::from(value)),
+            2 => Some(u64::from(value & 0xFFFF)),
+            _ => None,
+        }
+    }
+
+    /// [`Pl011::write`] of UARTIMSC or UARTICR where it begins, if that does not move the interrupt line. Whether it did.
+    #[inline(always)]
+    pub fn quick_write(&mut self, register: u32, size: u8, value: u64) -> bool {
+        let (mut imsc, mut ris) = (self.imsc, self.ris);
+        match register {
+            Self::UARTIMSC => imsc = value as u16 & interrupt::ALL,
+            Self::UARTICR => ris &= !(value as u16),
+            _ => return false,
+        }
+        let fits = (size == 2 || size == 4) && (imsc & ris != 0) == self.irq();
+        if fits {
+            (self.imsc, self.ris) = (imsc, ris);
+        }
+        fits
+    }
+
     /// The interrupt line, UARTINTR.
     #[inline]
     pub const fn irq(&self) -> bool {
@@ -291,7 +323,7 @@ impl Pl011 {
     }
 
     /// UARTFR.
-    #[inline]
+    #[inline(always)]
     fn flags(&self) -> u32 {
         let mut flags = self.modem_lines();
         if self.tx_count() == 0 {
@@ -312,7 +344,7 @@ impl Pl011 {
 
     /// CTS, DSR, DCD and RI in UARTFR: nothing is connected, unless in loopback, where they are the
     /// UART's own RTS, DTR, Out1 and Out2.
-    #[inline]
+    #[inline(always)]
     const fn modem_lines(&self) -> u32 {
         if self.cr & control::LBE == 0 {
             return 0;

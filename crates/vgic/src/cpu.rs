@@ -189,14 +189,14 @@ impl Lists {
     }
 
     /// Something waits in memory, ready or spilled, whatever the groups.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_waiting(&self) -> bool {
         let [levels0, levels1] = self.ready_levels;
         levels0 | levels1 | self.spilled_levels != 0
     }
 
     /// Nothing waits, and nobody changed anything.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_quiet(&self) -> bool {
         !self.is_waiting() && self.dirty | self.again | self.release == 0
     }

@@ -4,14 +4,14 @@
 //! part in it: nothing waits, nothing is spilled, a list register is free.
 
 use crate::id::{IntId, VcpuIndex, VcpuSet};
-use crate::interface::{CpuInterface, Groups};
+use crate::interface::{CpuInterface, Groups, Was};
 use crate::list_register::ListRegister;
 use crate::vgic::Vgic;
 
 impl Vgic<'_> {
     /// [`sync`](Vgic::sync), [`inject_hw`](Vgic::inject_hw) and [`flush`](Vgic::flush) in one, for the vCPU that is loaded
     /// here: the same in effect, and much shorter when the list registers are not full.
-    #[inline]
+    #[inline(never)]
     pub fn deliver_hw<H: CpuInterface>(
         &mut self,
         vcpu: VcpuIndex,
@@ -26,7 +26,7 @@ impl Vgic<'_> {
     }
 
     /// The same for one that has no list register, or that was disturbed in it.
-    #[inline(never)]
+    #[inline]
     fn deliver_new<H: CpuInterface>(
         &mut self,
         vcpu: VcpuIndex,
@@ -61,13 +61,7 @@ impl Vgic<'_> {
         {
             return false;
         }
-        let slot = usize::from(block.slot(bit));
-        let lr = hw.read(slot);
-        if !lr.is_invalid() || lr.physical() != Some(pintid) {
-            return false;
-        }
-        hw.write(slot, lr.with_pending());
-        true
+        hw.make_pending(usize::from(block.slot(bit)), Was::Ended(pintid))
     }
 
     /// Writes it into a list register, if that is all there is to do.

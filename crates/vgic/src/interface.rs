@@ -39,6 +39,38 @@ impl Maintenance {
     }
 }
 
+/// What a list register is to be like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Was {
+    /// Not active.
+    Inactive,
+    /// Neither pending nor active, tied to this physical interrupt: its end has deactivated that.
+    Ended(IntId),
+}
+
+impl Was {
+    /// Mask and value in the layout of `ICH_LR<n>_EL2`.
+    #[inline(always)]
+    pub const fn v3(self) -> (u64, u64) {
+        match self {
+            Was::Inactive => (ListRegister::ACTIVE, 0),
+            Was::Ended(pintid) => ListRegister::ended_physical(pintid.get()),
+        }
+    }
+
+    /// Mask and value in the layout of `GICH_LRn`.
+    #[inline(always)]
+    pub const fn v2(self) -> (u32, u32) {
+        let (mask, value) = self.v3();
+        let value = ListRegister::from_v3(value).to_v2();
+        match self {
+            Was::Inactive => (ListRegister::from_v3(mask).to_v2(), value),
+            // With the hardware link the physical number is where the source would be.
+            Was::Ended(_) => (ListRegister::from_v3(mask).to_v2() | ListRegister::V2_PHYSICAL, value),
+        }
+    }
+}
+
 /// Interrupt groups, as a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
@@ -95,6 +127,9 @@ pub trait CpuInterface {
 
     /// Writes list register `index`.
     fn write(&mut self, index: usize, value: ListRegister);
+
+    /// Sets the pending bit of list register `index` if that was as `was` says; whether it did. It may always decline.
+    fn make_pending(&mut self, index: usize, was: Was) -> bool;
 
     /// Moves the list registers of `used` to `into`, and empties them.
     fn take(&mut self, used: u32, into: &mut [ListRegister; 16]);

@@ -46,6 +46,18 @@ impl ListRegister {
         self.0
     }
 
+    /// The physical number in `GICH_LRn`.
+    pub(crate) const V2_PHYSICAL: u32 = (INTID_MASK as u32) << V2_PHYSICAL_SHIFT;
+    /// The bit that says active.
+    pub(crate) const ACTIVE: u64 = STATE_ACTIVE;
+
+    /// Mask and value of a list register whose interrupt the guest has ended, and whose end deactivated `pintid`.
+    #[inline(always)]
+    pub(crate) const fn ended_physical(pintid: u16) -> (u64, u64) {
+        const MASK: u64 = STATE_PENDING | STATE_ACTIVE | HW | PINTID_MASK << PINTID_SHIFT;
+        (MASK, HW | (pintid as u64) << PINTID_SHIFT)
+    }
+
     /// A list register of an interrupt that is neither pending nor active yet.
     #[inline]
     pub(crate) const fn new(intid: u16, priority: u8, group1: bool) -> ListRegister {

@@ -2,10 +2,10 @@
 //!
 //! Each of these has the effect of the general call, or declines and has changed nothing; then the general call is due.
 
-use crate::id::VcpuIndex;
-use crate::interface::CpuInterface;
+use crate::id::{FIRST_SPI, IntId, VcpuIndex};
+use crate::interface::{CpuInterface, Was};
 use crate::registers::BitRegister;
-use crate::vgic::{Spot, Vgic};
+use crate::vgic::Vgic;
 
 /// The one target and the INTID of an SGI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,19 +107,30 @@ impl Vgic<'_> {
         if !lists.is_quiet() {
             return false;
         }
-        let lr = hw.read(slot as usize);
-        if !lr.is_active() {
-            hw.write(slot as usize, lr.with_pending());
-        }
-        !lr.is_active()
+        hw.make_pending(slot as usize, Was::Inactive)
     }
 
-    /// [`serve`](Vgic::serve), when nothing is to be done or the interrupt of one list register came again. Whether that was all.
+    /// [`deliver_hw`](Vgic::deliver_hw) of a private interrupt of `vcpu`, which is loaded here, if its list register has held
+    /// it since it came last. It came again, so the guest has ended it. Whether that was all.
+    #[inline(always)]
+    pub fn quick_hw<H: CpuInterface>(&mut self, vcpu: VcpuIndex, intid: IntId, hw: &mut H) -> bool {
+        let Some(cpu) = self.cpus.get_mut(usize::from(vcpu.get())) else {
+            return false;
+        };
+        let bit = u32::from(intid.get() & 31);
+        cpu.block.express & 1u32.wrapping_shl(bit) != 0
+            && cpu.lists.is_quiet()
+            && hw.make_pending(usize::from(cpu.block.slot(bit)), Was::Ended(intid))
+    }
+
+    /// [`serve`](Vgic::serve), when nothing is to be done or an SGI or PPI of one list register came again. Whether that was
+    /// all.
     #[inline(always)]
     pub fn quick_serve<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> bool {
-        let Some(lists) = self.lists(vcpu.get()) else {
+        let Some(cpu) = self.cpus.get_mut(usize::from(vcpu.get())) else {
             return true;
         };
+        let (block, lists) = (&mut cpu.block, &mut cpu.lists);
         if lists.dirty | lists.release | lists.eoi != 0
             || lists.is_waiting()
             || !lists.maintenance.is_off()
@@ -131,21 +142,16 @@ impl Vgic<'_> {
             return true;
         }
         let slot = again.trailing_zeros();
-        let Spot { word, bit, .. } = Spot::of(vcpu.get(), lists.slot(slot));
-        let Some((block, lists)) = self.pair(word, vcpu.get()) else {
-            return true;
-        };
-        let mask = 1u32.wrapping_shl(bit);
-        if !again.is_power_of_two() || block.express & block.latch & !block.linked & mask == 0 {
-            return false;
+        let intid = lists.slot(slot);
+        let mask = 1u32.wrapping_shl(u32::from(intid));
+        let done = again.is_power_of_two()
+            && intid < FIRST_SPI
+            && block.express & block.latch & !block.linked & mask != 0
+            && hw.make_pending(slot as usize, Was::Inactive);
+        if done {
+            lists.again = 0;
+            block.latch &= !mask;
         }
-        let lr = hw.read(slot as usize);
-        if lr.is_active() {
-            return false;
-        }
-        lists.again = 0;
-        block.latch &= !mask;
-        hw.write(slot as usize, lr.with_pending());
-        true
+        done
     }
 }

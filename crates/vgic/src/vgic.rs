@@ -89,14 +89,14 @@ pub struct Vgic<'m> {
 }
 
 impl<'m> Vgic<'m> {
-    /// Configures and resets a controller. `cpus` needs at least `config.vcpus` elements.
+    /// Configures and resets a controller. `cpus` has `config.vcpus` elements.
     pub fn new(
         config: Config,
         dist: &'m mut Distributor,
         cpus: &'m mut [Cpu],
     ) -> Result<Vgic<'m>, ConfigError> {
         config.check()?;
-        if cpus.len() < usize::from(config.vcpus) {
+        if cpus.len() != usize::from(config.vcpus) {
             return Err(ConfigError::Vcpus(config.vcpus));
         }
         dist.config = config;
@@ -105,10 +105,9 @@ impl<'m> Vgic<'m> {
         Ok(vgic)
     }
 
-    /// The view of memory that [`Vgic::new`] configured before.
+    /// The view of memory that [`Vgic::new`] configured before: the same two.
     #[inline]
     pub fn attach(dist: &'m mut Distributor, cpus: &'m mut [Cpu]) -> Vgic<'m> {
-        let (cpus, _) = cpus.split_at_mut(cpus.len().min(usize::from(dist.config.vcpus)));
         Vgic { dist, cpus }
     }
 

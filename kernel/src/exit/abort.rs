@@ -5,7 +5,7 @@ use crate::arch::context::Frame;
 use crate::arch::vectors::Resume;
 use crate::arch::{cpu, translate};
 use crate::memory::guest;
-use crate::object::Model;
+use crate::object::{DeviceSlot, Model, Partition};
 use crate::sched::Core;
 use crate::vmm;
 use exit::{Abort, Access, FaultKind, instruction};
@@ -13,60 +13,52 @@ use stage2::Ipa;
 
 /// A load or store of a device's word that the processor has described in full, and that concerns nobody but the vCPU
 /// that makes it (Arm ARM, ISS encoding for an exception from a Data Abort).
-#[inline(always)]
-pub fn quick(frame: *mut Frame, esr: u64) -> Resume {
+#[unsafe(link_section = ".text.hot")]
+pub extern "C" fn quick(frame: *mut Frame, esr: u64) -> Resume {
     const VALID: u64 = 1 << 24;
-    const WRITE: u64 = 1 << 6;
-    // Wider than a word if bit 23 and bit 22 are set, sign-extended, FAR not valid, cache maintenance, a walk; what kind of fault.
+    // Sign-extended, FAR not valid, cache maintenance, a walk; what kind of fault.
     const WHAT: u64 = VALID | 1 << 21 | 1 << 10 | 1 << 8 | 1 << 7 | 0x3c;
     const TRANSLATION: u64 = 0x04;
     let register = (esr >> 16 & 31) as u8;
-    let size = 1u8 << (esr >> 22 & 3);
-    if esr & WHAT != VALID | TRANSLATION || size > 4 || !is_saved(register) || !is_plain_state() {
+    if esr & WHAT != VALID | TRANSLATION || !is_saved(register) || !is_plain_state() {
         return Resume::declined(frame);
     }
     // SAFETY: the entry code's frame.
     let vcpu = unsafe { interrupted(frame) };
+    let partition = vcpu.partition;
     let ipa = cpu::fault_page() | cpu::fault_address() & 0xfff;
-    let Some(device) = vcpu.partition.device(ipa) else {
+    let Some(device) = partition.device(ipa) else {
         return Resume::declined(frame);
     };
     let offset = ipa.wrapping_sub(device.ipa);
-    let partition = vcpu.partition;
-    let store = (esr & WRITE != 0).then(|| vcpu.frame.get(register) & mask(size));
-    let access = vmm::Access { offset, size, store };
-    let mut follows = None;
+    // A register from where it begins. Devices end on whole ones.
+    if offset & 3 != 0 {
+        return Resume::declined(frame);
+    }
+    let store = (esr & WRITE != 0).then(|| vcpu.frame.get(register));
     let value = match device.model {
-        Model::Distributor => match vmm::quick_gic(partition, vcpu.index, &access) {
-            Some(value) => value,
-            None => return Resume::declined(frame),
-        },
+        Model::Distributor if esr & SIZE == WORD => vmm::quick_gic(partition, vcpu.index, offset as u32, store),
         Model::Pl011 => {
-            let (value, then) = vmm::uart(partition, access, device.intid);
-            follows = then;
-            value
+            let size = 1u8 << (esr >> 22 & 3);
+            vmm::quick_uart(partition, offset as u32, size, store)
         }
-        _ => return Resume::declined(frame),
+        _ => None,
+    };
+    let Some(value) = value else {
+        return Resume::declined(frame);
     };
     if store.is_none() {
         vcpu.frame.set(register, value);
     }
     skip_plain();
-    match follows {
-        None => Resume::same(frame),
-        Some(then) => follow(frame, then),
-    }
+    Resume::same(frame)
 }
 
-/// Others are concerned, after all.
-#[inline(never)]
-fn follow(frame: *mut Frame, then: vmm::Follows) -> Resume {
-    // SAFETY: once per entry.
-    let core = unsafe { Core::current() };
-    core.begin(frame);
-    vmm::follow(core, then);
-    core.leave()
-}
+/// ISS of a data abort: a store.
+const WRITE: u64 = 1 << 6;
+/// The access size, and its value for four bytes.
+const SIZE: u64 = 3 << 22;
+const WORD: u64 = 2 << 22;
 
 /// A load or store.
 #[inline(always)]
@@ -135,7 +127,7 @@ fn address(core: &mut Core, esr: u64, abort: &Abort, far: u64) -> Option<u64> {
 fn one(core: &mut Core, ipa: u64, far: u64, access: Access) -> bool {
     let register = access.register;
     let partition = core.partition();
-    let Some(device) = partition.device(ipa) else {
+    let Some(device) = device(partition, ipa) else {
         return not_a_device(core, ipa, far, access);
     };
     let offset = ipa.wrapping_sub(device.ipa);
@@ -150,6 +142,11 @@ fn one(core: &mut Core, ipa: u64, far: u64, access: Access) -> bool {
         // The state is on another core, which has been asked: the guest repeats its load.
         None => false,
     }
+}
+
+#[inline(never)]
+fn device(partition: &'static Partition, ipa: u64) -> Option<&'static DeviceSlot> {
+    partition.device(ipa)
 }
 
 /// All ones for the width of an access in bytes.
@@ -172,7 +169,7 @@ fn not_a_device(core: &mut Core, ipa: u64, far: u64, access: Access) -> bool {
 #[cold]
 fn without_syndrome(core: &mut Core, esr: u64, ipa: u64, far: u64) {
     let partition = core.partition();
-    let known = partition.device(ipa).is_some() || partition.region(Ipa::new(ipa), 1).is_some();
+    let known = device(partition, ipa).is_some() || partition.region(Ipa::new(ipa), 1).is_some();
     if !known {
         undefined::external_abort(true, esr & 1 << 6 != 0, far);
         return;

@@ -1,27 +1,47 @@
 //! A physical interrupt. Every one comes to EL2 first.
 
+use super::interrupted;
 use crate::arch::context::Frame;
 use crate::arch::vectors::Resume;
 use crate::arch::gic::{self, Acknowledged};
 use crate::arch::{cpu, timer};
 use crate::console;
 use crate::object::request;
-use crate::sched::Core;
+use crate::sched::{Core, VIRTUAL_TIMER};
 use crate::system;
 
 /// An interrupt while a guest ran.
 #[unsafe(link_section = ".text.hot")]
 pub extern "C" fn entry(frame: *mut Frame) -> Resume {
+    // SAFETY: once per entry, and of the core only the interrupt controller and a flag are used beside the vCPU.
+    let (core, vcpu) = unsafe { (Core::current(), interrupted(frame)) };
+    let interrupt = core.gic.acknowledge_any();
+    if interrupt.0 != timer::EL1_VIRTUAL {
+        return serve(frame, interrupt);
+    }
+    core.gic.drop_priority(interrupt);
+    core.timer_active = true;
+    let done = vcpu.partition.shared.enter().vgic().quick_hw(vcpu.index, VIRTUAL_TIMER, &mut core.gic);
+    if done { Resume::same(frame) } else { timer_fired(frame) }
+}
+
+#[inline(never)]
+fn timer_fired(frame: *mut Frame) -> Resume {
     // SAFETY: once per entry.
     let core = unsafe { Core::current() };
     core.begin(frame);
-    if let Some(interrupt) = core.gic.acknowledge() {
-        if interrupt.intid() == timer::EL1_VIRTUAL {
-            core.gic.drop_priority(interrupt);
-            core.virtual_timer_fired();
-        } else {
-            other(core, interrupt);
-        }
+    core.virtual_timer_fired();
+    core.leave()
+}
+
+#[unsafe(link_section = ".text.hot")]
+#[inline(never)]
+fn serve(frame: *mut Frame, interrupt: Acknowledged) -> Resume {
+    // SAFETY: once per entry.
+    let core = unsafe { Core::current() };
+    core.begin(frame);
+    if interrupt.is_interrupt() {
+        other(core, interrupt);
     }
     core.leave()
 }

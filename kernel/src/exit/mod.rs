@@ -1,8 +1,8 @@
 //! Exits: one file per cause.
 //!
 //! The entry code calls one of these functions with the interrupted frame: `interrupt::entry`,
-//! `call::entry` (HVC), `serror::entry`, and for everything else [`quick_entry`], which does what guests do most and
-//! declines the rest, and then [`trap_entry`]. A handler changes the guest's registers or the core's state and ends with
+//! `call::entry` (HVC), `serror::entry`, and [`trap_entry`] for everything else; but before that `abort::quick` and
+//! `sysreg::quick` do what guests do most, or decline. A handler changes the guest's registers or the core's state and ends with
 //! [`Core::leave`]. No value here that a guest controls can stop the kernel.
 
 pub mod abort;
@@ -21,16 +21,6 @@ use crate::object::Vcpu;
 use crate::sched::Core;
 use exit::Exit;
 
-/// A synchronous exception that is not HVC. Of the general registers x0-x18 and x30 are in the frame.
-#[unsafe(link_section = ".text.hot")]
-pub extern "C" fn quick_entry(frame: *mut Frame, esr: u64) -> Resume {
-    match esr >> 26 {
-        0x24 => abort::quick(frame, esr),
-        0x18 => sysreg::quick(frame, esr),
-        _ => Resume::declined(frame),
-    }
-}
-
 /// The vCPU that was interrupted.
 ///
 /// # Safety
@@ -45,7 +35,7 @@ unsafe fn interrupted<'a>(frame: *mut Frame) -> &'a mut Vcpu {
 /// Whether a quick entry may use general register `n`: x19-x29 are not in the frame.
 #[inline(always)]
 fn is_saved(n: u8) -> bool {
-    !(19..=29).contains(&n)
+    n.wrapping_sub(19) > 10
 }
 
 /// Whether the guest simply goes on after an instruction that trapped: AArch64, no software step.
@@ -60,7 +50,7 @@ fn skip_plain() {
     cpu::set_guest_pc(cpu::guest_pc().wrapping_add(4));
 }
 
-/// A synchronous exception that the quick entry has declined. All 31 registers are in the frame.
+/// A synchronous exception that has no quick way. All 31 registers are in the frame.
 #[unsafe(link_section = ".text.hot")]
 pub extern "C" fn trap_entry(frame: *mut Frame, esr: u64) -> Resume {
     // SAFETY: once per entry.

@@ -42,8 +42,8 @@ mod name {
 
 /// A write of `ICC_SGI1R_EL1` that sends one vCPU an SGI which it has had before (Arm ARM, ISS encoding for an exception
 /// from MSR, MRS, or System instruction execution in AArch64 state).
-#[inline(always)]
-pub fn quick(frame: *mut Frame, esr: u64) -> Resume {
+#[unsafe(link_section = ".text.hot")]
+pub extern "C" fn quick(frame: *mut Frame, esr: u64) -> Resume {
     const REGISTER: u64 = 31 << 5;
     /// Op0 3, Op2 5, Op1 0, CRn 12, CRm 11, a write.
     const WRITE_SGI1R: u64 = 3 << 20 | 5 << 17 | 12 << 10 | 11 << 1;
@@ -63,7 +63,7 @@ pub fn quick(frame: *mut Frame, esr: u64) -> Resume {
         Some(link) => Some(link),
         None => return Resume::declined(frame),
     };
-    if !partition.shared.lock().vgic().quick_sgi(vcpu.index, sgi, &mut core.gic) {
+    if !partition.shared.enter().vgic().quick_sgi(vcpu.index, sgi, &mut core.gic) {
         return Resume::declined(frame);
     }
     if let Some(link) = other {

@@ -5,6 +5,7 @@
 
 use super::Range;
 use crate::arch::mmu;
+use crate::fault::defect;
 use stage2::Pa;
 
 /// A block of RAM, filled from below.
@@ -18,7 +19,7 @@ pub struct Arena {
 #[cold]
 #[inline(never)]
 fn exhausted() -> ! {
-    panic!("the kernel's memory does not suffice for this system: it has too many partitions, vCPUs or regions")
+    defect("its memory does not suffice for this system, which has too many partitions, vCPUs or regions")
 }
 
 impl Arena {

@@ -155,18 +155,19 @@ impl VcpuLink {
     }
 }
 
-/// What all vCPUs of a partition share, behind one lock.
+/// What all vCPUs of a partition share, behind one lock. What its exits need comes first.
+#[repr(C)]
 pub struct Shared {
-    /// Its address space, whose tables do not change while it lives.
-    pub space: AddressSpace,
-    /// The distributor.
-    pub distributor: Distributor,
     /// The vCPUs' parts of the interrupt controller.
     pub cpus: &'static mut [vgic::Cpu],
-    /// Which vCPUs are on.
-    pub power: psci::Vm,
     /// The console.
     pub uart: Option<Pl011>,
+    /// The distributor.
+    pub distributor: Distributor,
+    /// Its address space, whose tables do not change while it lives.
+    pub space: AddressSpace,
+    /// Which vCPUs are on.
+    pub power: psci::Vm,
     /// Keys that the console has no room for yet.
     pub keys: Keys,
     /// The clock.
@@ -191,8 +192,15 @@ impl Shared {
     }
 }
 
-/// A partition.
+/// A partition. What its exits need comes first.
+#[repr(C)]
 pub struct Partition {
+    /// Its devices, the interrupt controller first.
+    pub devices: &'static [DeviceSlot],
+    /// Its vCPUs.
+    pub vcpus: &'static [VcpuLink],
+    /// What they share.
+    pub shared: SpinLock<Shared>,
     /// Its index in the manifest.
     pub index: u8,
     /// Its name.
@@ -213,12 +221,6 @@ pub struct Partition {
     pub on_fault: OnFault,
     /// Most restarts after faults; 0 for no limit.
     pub max_restarts: u16,
-    /// Its devices, the interrupt controller first.
-    pub devices: &'static [DeviceSlot],
-    /// Its vCPUs.
-    pub vcpus: &'static [VcpuLink],
-    /// What they share.
-    pub shared: SpinLock<Shared>,
     /// [`State`].
     state: AtomicU8,
     /// Times it has been started.
@@ -256,12 +258,16 @@ impl Partition {
     }
 
     /// The device at a guest-physical address.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn device(&self, ipa: u64) -> Option<&DeviceSlot> {
-        self.devices
-            .iter()
-            .find(|d| ipa.wrapping_sub(d.ipa) < d.size)
+        // A loop in so many words, for the compiler to leave it in its place.
+        for device in self.devices {
+            if ipa.wrapping_sub(device.ipa) < device.size {
+                return Some(device);
+            }
+        }
+        None
     }
 
     /// The link of a vCPU.

@@ -110,21 +110,21 @@ impl Vcpus {
 // Slots come from the core's own records, never from a guest.
 impl Index<usize> for Vcpus {
     type Output = Vcpu;
-    #[inline(always)]
+    #[inline(never)]
     fn index(&self, slot: usize) -> &Vcpu {
         match self.0.get(slot) {
             Some(vcpu) => vcpu,
-            None => defect("vCPU in that slot"),
+            None => defect("no vCPU in a slot"),
         }
     }
 }
 
 impl IndexMut<usize> for Vcpus {
-    #[inline(always)]
+    #[inline(never)]
     fn index_mut(&mut self, slot: usize) -> &mut Vcpu {
         match self.0.get_mut(slot) {
             Some(vcpu) => vcpu,
-            None => defect("vCPU in that slot"),
+            None => defect("no vCPU in a slot"),
         }
     }
 }

@@ -8,6 +8,8 @@ mod job;
 mod life;
 mod switch;
 
+pub use switch::VIRTUAL_TIMER;
+
 use crate::arch::context::Frame;
 use crate::arch::control::Controls;
 use crate::arch::gic::Gic;
@@ -74,7 +76,7 @@ pub struct Core {
     /// What EL2's timer is armed for.
     alarm: Option<u64>,
     /// The virtual timer's physical interrupt is active because the loaded vCPU's virtual one is in flight.
-    timer_active: bool,
+    pub timer_active: bool,
     /// Interrupt numbers of the kernel's own: timer, maintenance, console.
     pub own: OwnInterrupts,
 }

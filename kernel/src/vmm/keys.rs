@@ -42,7 +42,7 @@ impl Keys {
         if self.count == 0 {
             return None;
         }
-        let byte = self.bytes[self.first];
+        let byte = self.bytes[self.first % Self::MOST];
         self.first = (self.first + 1) % Self::MOST;
         self.count -= 1;
         Some(byte)

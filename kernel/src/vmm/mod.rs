@@ -85,18 +85,25 @@ pub fn access(core: &mut Core, partition: &'static Partition, device: &DeviceSlo
     }
 }
 
-/// A word of the distributor whose access concerns no pending interrupt.
+/// A word of the distributor whose access concerns no pending interrupt; what a load reads.
 #[inline(always)]
-pub fn quick_gic(partition: &Partition, index: VcpuIndex, access: &Access) -> Option<u64> {
-    let offset = access.offset as u32;
-    if access.size != 4 || offset & 3 != 0 {
-        return None;
-    }
-    let mut shared = partition.shared.lock();
+pub fn quick_gic(partition: &Partition, index: VcpuIndex, offset: u32, store: Option<u64>) -> Option<u64> {
+    let mut shared = partition.shared.enter();
     let mut vgic = shared.vgic();
-    match access.store {
+    match store {
         None => vgic.quick_read(offset).map(u64::from),
         Some(value) => vgic.quick_write(index, offset, value as u32).then_some(0),
+    }
+}
+
+/// A register of the console whose access moves no character and no interrupt; what a load reads.
+#[inline(always)]
+pub fn quick_uart(partition: &Partition, offset: u32, size: u8, store: Option<u64>) -> Option<u64> {
+    let mut shared = partition.shared.enter();
+    let uart = shared.uart.as_mut()?;
+    match store {
+        None => uart.quick_read(offset, size),
+        Some(value) => uart.quick_write(offset, size, value).then_some(0),
     }
 }
 

@@ -386,11 +386,18 @@ fn with_nothing_to_do_no_list_register_is_touched() {
     assert_eq!(touched(&mut world, true), 0);
     assert_eq!(touched(&mut world, false), 1);
     assert_eq!(touched(&mut world, false), 0);
-    // One that comes again in its list register: a read and a write.
+    // One that comes again in its list register: a read and a write, and for a shared one the status register.
     world.pulse(0, 32);
     assert_eq!(touched(&mut world, true), 1);
     assert_eq!(handle_all(&mut world, 0), [32]);
     world.pulse(0, 32);
-    assert_eq!(touched(&mut world, true), 2);
+    assert_eq!(touched(&mut world, true), 3);
     assert_eq!(handle_all(&mut world, 0), [32]);
+    world.store_bits(0, 0, 0, Bits::SetEnable, 1 << 20);
+    world.store_config(0, 0, 20, false);
+    for expected in [2, 2] {
+        world.pulse(0, 20);
+        assert_eq!(touched(&mut world, true), expected);
+        assert_eq!(handle_all(&mut world, 0), [20]);
+    }
 }

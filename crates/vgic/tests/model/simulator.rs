@@ -1,7 +1,7 @@
 //! A virtual CPU interface as the hardware has it: list registers, EOIcount, maintenance conditions, and the
 //! guest's side of it (acknowledge, EOI, deactivate).
 
-use tessera_vgic::{CpuInterface, IntId, ListRegister, Maintenance};
+use tessera_vgic::{CpuInterface, IntId, ListRegister, Maintenance, Was};
 
 /// The physical interrupts that are active: private ones per core, then the shared ones.
 #[derive(Default)]
@@ -132,6 +132,19 @@ impl CpuInterface for Hw<'_> {
         self.core.lrs[index] = value;
     }
 
+    fn make_pending(&mut self, index: usize, was: Was) -> bool {
+        let now = self.read(index);
+        let (mask, value) = was.v3();
+        let fits = now.to_v3() & mask == value;
+        let (mask, value) = was.v2();
+        if now.intid() >= 16 || !matches!(was, Was::Ended(_)) {
+            assert_eq!(now.to_v2() & mask == value, fits, "{now:?} as {was:?}");
+        }
+        if fits {
+            self.write(index, ListRegister::from_v3(now.to_v3() | 1 << 62));
+        }
+        fits
+    }
     fn take(&mut self, used: u32, into: &mut [ListRegister; 16]) {
         for slot in (0..self.core.count).filter(|slot| used & 1 << slot != 0) {
             self.core.touched.set(self.core.touched.get() + 1);

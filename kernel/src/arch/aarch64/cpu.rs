@@ -67,8 +67,7 @@ pub fn yield_now() {
 }
 
 /// Waits until a word has a value: another core will store it.
-#[cold]
-#[inline(never)]
+#[inline(always)]
 pub fn wait_until_equal(word: &core::sync::atomic::AtomicU32, value: u32) {
     // SAFETY: only loads the word. The exclusive load arms the monitor that the other core's store clears.
     unsafe {

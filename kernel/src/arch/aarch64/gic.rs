@@ -6,13 +6,20 @@
 
 use super::mmio::Mmio;
 use super::{gicv2, gicv3};
-use vgic::{CpuInterface, Groups, IntId, ListRegister, Maintenance};
+use vgic::{CpuInterface, Groups, IntId, ListRegister, Maintenance, Was};
 
 /// An interrupt that was acknowledged. On GICv2 it also names the sender of an SGI.
 #[derive(Clone, Copy, Debug)]
 pub struct Acknowledged(pub u32);
 
 impl Acknowledged {
+    /// Whether it is one. 1020 to 1023 are special: nothing is pending for this group.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_interrupt(self) -> bool {
+        self.0 & 0x3ff < 1020 || self.0 >= 8192
+    }
+
     /// The interrupt number.
     #[inline(always)]
     #[must_use]
@@ -62,9 +69,14 @@ impl Gic {
     /// Acknowledges the most urgent pending interrupt, if there is one.
     #[inline(always)]
     pub fn acknowledge(&mut self) -> Option<Acknowledged> {
-        let raw = either!(self, core => core.acknowledge());
-        // 1020 to 1023 are special: nothing pending for this group.
-        (raw & 0x3ff < 1020 || raw >= 8192).then_some(Acknowledged(raw))
+        let any = self.acknowledge_any();
+        any.is_interrupt().then_some(any)
+    }
+
+    /// Acknowledges the most urgent pending interrupt, if there is one; else the answer is none.
+    #[inline(always)]
+    pub fn acknowledge_any(&mut self) -> Acknowledged {
+        Acknowledged(either!(self, core => core.acknowledge()))
     }
 
     /// Drops the priority: other interrupts can come; this one stays active.
@@ -179,6 +191,13 @@ impl CpuInterface for Gic {
     #[inline(never)]
     fn write(&mut self, index: usize, value: ListRegister) {
         either!(self, core => core.write(index, value));
+    }
+    #[inline(always)]
+    fn make_pending(&mut self, index: usize, was: Was) -> bool {
+        match self {
+            Self::V2(core) => core.make_pending(index, was),
+            Self::V3(core) => core.make_pending(index, was),
+        }
     }
     #[inline(always)]
     fn take(&mut self, used: u32, into: &mut [ListRegister; 16]) {

@@ -2,7 +2,7 @@
 
 use super::gic::{self, Target, VirtualState};
 use super::mmio::Mmio;
-use vgic::{Groups, ListRegister, Maintenance};
+use vgic::{Groups, ListRegister, Maintenance, Was};
 
 const GICD_CTLR: usize = 0;
 const GICD_TYPER: usize = 4;
@@ -174,6 +174,19 @@ impl Core {
     #[inline(always)]
     pub(super) fn write(&self, index: usize, value: ListRegister) {
         self.hypervisor.write32(GICH_LR + 4 * index, value.to_v2());
+    }
+
+    /// Sets the pending bit of a list register, if that was as `was` says.
+    #[inline(always)]
+    pub(super) fn make_pending(&self, index: usize, was: Was) -> bool {
+        const PENDING: u32 = 1 << 28;
+        let (mask, value) = was.v2();
+        let now = self.hypervisor.read32(GICH_LR + 4 * index);
+        let fits = now & mask == value;
+        if fits {
+            self.hypervisor.write32(GICH_LR + 4 * index, now | PENDING);
+        }
+        fits
     }
 
     pub(super) fn save_virtual(&mut self, state: &mut VirtualState) {

@@ -3,7 +3,7 @@
 use super::gic::{self, Target, VirtualState};
 use super::mmio::Mmio;
 use super::{cpu, mrs, msr};
-use vgic::{Groups, ListRegister, Maintenance};
+use vgic::{Groups, ListRegister, Maintenance, Was};
 
 const GICD_CTLR: usize = 0;
 const GICD_TYPER: usize = 4;
@@ -236,6 +236,25 @@ impl Core {
         );
     }
 
+    /// Sets the pending bit of one of the first four list registers, if that was as `was` says.
+    #[inline(always)]
+    pub(super) fn make_pending(&self, index: usize, was: Was) -> bool {
+        let (mask, value) = was.v3();
+        let done: u64;
+        // SAFETY: the routine reads and writes one list register that exists, to offer the loaded guest its interrupt again; it
+        // changes no other register than those named, and no memory.
+        unsafe {
+            core::arch::asm!(
+                "bl {routine}",
+                routine = sym list_make_pending,
+                inout("x9") index => done, in("x10") mask, in("x11") value,
+                out("x12") _, out("x13") _, out("x30") _,
+                options(nomem, nostack)
+            );
+        }
+        done != 0
+    }
+
     /// Takes the first of `used`; those that are left are returned.
     #[inline(always)]
     pub(super) fn take(&self, used: u32, into: &mut [ListRegister; 16]) -> u32 {
@@ -295,6 +314,7 @@ impl Core {
 }
 
 unsafe extern "C" {
+    fn list_make_pending();
     fn lists_take(into: *mut [ListRegister; 16], used: u32) -> u32;
     fn lists_put(from: *const [ListRegister; 16], used: u32) -> u32;
 }
@@ -335,6 +355,31 @@ lists_take:
     .global lists_put
 lists_put:
     each_list put_list
+
+    // x9 = index, x10 = mask, x11 = value; x9 = whether it was done. Uses x12 and x13.
+    .balign 64
+    .global list_make_pending
+list_make_pending:
+    cmp     x9, #4
+    b.hs    3f
+    adr     x12, 1f
+    add     x12, x12, x9, lsl #4
+    br      x12
+1:  .irp    n, 0, 1, 2, 3
+    mrs     x13, s3_4_c12_c12_\n
+    b       2f
+    msr     s3_4_c12_c12_\n, x13
+    ret
+    .endr
+2:  and     x9, x13, x10
+    cmp     x9, x11
+    b.ne    3f
+    orr     x13, x13, #1 << 62
+    mov     x9, #1
+    add     x12, x12, #8
+    br      x12
+3:  mov     x9, xzr
+    ret
     .text
     "#
 );

@@ -1,6 +1,8 @@
 //! Device registers: exactly one load or store of the stated width each. They are volatile accesses, so that a constant
 //! offset becomes part of the instruction.
 
+use crate::fault::defect;
+
 /// A block of device registers that the kernel has mapped as device memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Mmio {
@@ -22,8 +24,10 @@ impl Mmio {
 
     /// The same registers from `offset` on.
     #[must_use]
-    pub const fn part(self, offset: usize, size: usize) -> Self {
-        assert!(offset <= self.size && size <= self.size - offset);
+    pub fn part(self, offset: usize, size: usize) -> Self {
+        if offset > self.size || size > self.size - offset {
+            defect("registers beyond their block");
+        }
         Self {
             base: self.base + offset,
             size,

@@ -14,6 +14,7 @@ use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// A value behind a ticket lock. EL2 runs with interrupts masked, so holding it cannot be interrupted.
+#[repr(C)]
 pub struct SpinLock<T> {
     next: AtomicU32,
     serving: AtomicU32,
@@ -39,8 +40,14 @@ impl<T> SpinLock<T> {
     }
 
     /// Waits for its turn.
-    #[inline]
+    #[inline(never)]
     pub fn lock(&self) -> Guard<'_, T> {
+        self.enter()
+    }
+
+    /// [`SpinLock::lock`] in place, for the shortest paths.
+    #[inline(always)]
+    pub fn enter(&self) -> Guard<'_, T> {
         let ticket = self.next.fetch_add(1, Ordering::Relaxed);
         if self.serving.load(Ordering::Acquire) != ticket {
             cpu::wait_until_equal(&self.serving, ticket);
@@ -66,7 +73,7 @@ impl<T> SpinLock<T> {
 }
 
 impl<T> Drop for Guard<'_, T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         let next = self.lock.serving.load(Ordering::Relaxed).wrapping_add(1);
         self.lock.serving.store(next, Ordering::Release);

@@ -3,8 +3,8 @@
 //! While a guest runs, SP_EL2 points at its [`Frame`]; the first instruction of every entry stores into
 //! it. The frame holds the top of the core's one stack, on which Rust then runs. Interrupts and
 //! calls save x0-x18 and x30 - what the Rust calling convention may change - and leave x19-x29 in
-//! the processor. So do the most frequent aborts and register traps, which the quick entry answers;
-//! what it declines saves all 31, because a handler may need any of them.
+//! the processor. So do the most frequent aborts and register traps, which have quick ways;
+//! what these decline saves all 31, because a handler may need any of them.
 //! Handlers return the frame to run next and the one that was interrupted; only if they differ is
 //! the rest stored and loaded ([`Resume`]).
 //!
@@ -107,9 +107,11 @@ vectors:
     mrs     x1, esr_el2
     to_core_stack
     lsr     x2, x1, #26
+    cmp     x2, #0x24                       // data abort
+    b.eq    access_entry
     cmp     x2, #0x16                       // HVC
     b.eq    call_entry
-    b       quick_entry
+    b       other_entry
 
     .balign 128                             // 0x480: IRQ
     save_caller
@@ -152,12 +154,18 @@ vectors:
 
     .section .text.low, "ax"
     .balign 64
-quick_entry:
-    bl      {quick}
+other_entry:
+    cmp     x2, #0x18                       // system register
+    b.ne    trap_entry
+    bl      {sysreg}
     cbnz    x0, resume
-    mov     x0, x1                          // declined: nothing has been done, and x19-x29 are still the guest's
+5:  mov     x0, x1                          // declined: nothing has been done, and x19-x29 are still the guest's
     mrs     x1, esr_el2
     b       trap_entry
+access_entry:
+    bl      {access}
+    cbz     x0, 5b
+    b       resume
 
 call_entry:
     bl      {call}
@@ -231,7 +239,8 @@ fault_stack_top:
     elr = const offset_of!(Frame, elr),
     interrupt = sym crate::exit::interrupt::entry,
     call = sym crate::exit::call::entry,
-    quick = sym crate::exit::quick_entry,
+    access = sym crate::exit::abort::quick,
+    sysreg = sym crate::exit::sysreg::quick,
     trap = sym crate::exit::trap_entry,
     serror = sym crate::exit::serror::entry,
     own_fault = sym crate::fault::own_fault,
