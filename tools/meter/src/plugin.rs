@@ -36,6 +36,16 @@ struct CoreCell(UnsafeCell<CoreCounts>);
 // core that they are called for. The last reader runs after all cores have stopped.
 unsafe impl Sync for CoreCell {}
 
+/// The interface of QEMU 10.0. Since then code that was translated for one core and is executed by
+/// another on the same thread calls a plugin with the first core's number, or ends QEMU.
+const SHARED_CALLS: c_int = 4;
+
+/// Whether QEMU was told to run all cores on one thread.
+fn one_thread() -> bool {
+    let mut words = std::env::args();
+    words.any(|word| word.ends_with("-icount") || word.contains("thread=single"))
+}
+
 struct Plugin {
     qemu: Qemu,
     interface: u64,
@@ -80,6 +90,12 @@ pub unsafe extern "C" fn qemu_plugin_install(
         .map(|index| unsafe { CStr::from_ptr(*words.add(index)) })
         .map(|word| word.to_str().unwrap_or("not text"))
         .collect();
+    if info.version() >= SHARED_CALLS && info.cores() > 1 && one_thread() {
+        eprintln!(
+            "meter: this QEMU mixes up cores that share a thread (-icount): use 7.2, or one core"
+        );
+        return -1;
+    }
     let read = |path: &str| std::fs::read_to_string(path);
     let arguments = match Arguments::parse(words, read) {
         Ok(arguments) => arguments,

@@ -164,6 +164,23 @@ pub fn file(name: &str, extension: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{extension}"))
 }
 
+/// Whether QEMU is one that mixes up cores that share a thread: the plugin refuses it.
+pub fn mixes_cores() -> bool {
+    let Ok(output) = Command::new("qemu-system-aarch64")
+        .arg("--version")
+        .output()
+    else {
+        return false;
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    let version = text.split(" version ").nth(1).unwrap_or("");
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok());
+    major.is_some_and(|major: u32| major >= 10)
+}
+
 /// Runs a program to its end and reads the report; nothing when there is no QEMU.
 pub fn run(name: &str, program: &Program, plugin: &[String], machine: &[&str]) -> Option<Value> {
     run_on(MACHINE, name, program, plugin, machine)
