@@ -1,5 +1,6 @@
 //! The plugin's arguments: words of the form `key=value`, as `-plugin` splits them at commas.
 
+use crate::context::Context;
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -30,6 +31,16 @@ pub struct Arguments {
     pub marks: Vec<Mark>,
     /// `lines=on`: count the cache lines that each event touches.
     pub lines: bool,
+    /// `log=FILE`: the file that QEMU logs exceptions to.
+    pub log: Option<PathBuf>,
+    /// `events=FILE`: where the binary log goes.
+    pub events: Option<PathBuf>,
+    /// `record=phases`: only events that begin in a phase are recorded.
+    pub phases_only: bool,
+    /// `timeline=on`: record which context runs on each core.
+    pub timeline: bool,
+    /// `context=NAME:LOW-HIGH`, any number of times.
+    pub contexts: Vec<Context>,
 }
 
 /// Why the arguments were refused.
@@ -66,18 +77,31 @@ impl Arguments {
                 .ok_or_else(|| refuse("not KEY=VALUE"))?;
             let address = || number(value).ok_or_else(|| refuse("not a number"));
             let range = || range(value).ok_or_else(|| refuse("not LOW-HIGH"));
+            let switch = || match value {
+                "on" => Ok(true),
+                "off" => Ok(false),
+                _ => Err(refuse("not on or off")),
+            };
             match key {
                 "out" if !value.is_empty() => arguments.out = PathBuf::from(value),
                 "el2" => arguments.el2 = Some(range()?),
                 "ram" => arguments.ram = Some(range()?),
                 "image" => arguments.image = Some(address()?),
                 "vectors" => arguments.vectors = Some(address()?),
-                "lines" => {
-                    arguments.lines = match value {
-                        "on" => true,
-                        "off" => false,
-                        _ => return Err(refuse("not on or off")),
+                "lines" => arguments.lines = switch()?,
+                "timeline" => arguments.timeline = switch()?,
+                "log" if !value.is_empty() => arguments.log = Some(PathBuf::from(value)),
+                "events" if !value.is_empty() => arguments.events = Some(PathBuf::from(value)),
+                "record" => {
+                    arguments.phases_only = match value {
+                        "phases" => true,
+                        "all" => false,
+                        _ => return Err(refuse("not all or phases")),
                     }
+                }
+                "context" => {
+                    let context = context(value).ok_or_else(|| refuse("not NAME:LOW-HIGH"))?;
+                    arguments.contexts.push(context);
                 }
                 "mark" => {
                     let mark = value.rsplit_once(':').and_then(|(name, at)| mark(name, at));
@@ -102,9 +126,19 @@ impl Arguments {
     }
 
     fn check(&self) -> Result<(), Refused> {
+        self.check_contexts()?;
+        if self.events.is_none() && (self.phases_only || self.timeline) {
+            return Err(Refused("record and timeline need events=FILE".into()));
+        }
+        if self.timeline && self.contexts.is_empty() {
+            return Err(Refused("timeline needs context=NAME:LOW-HIGH".into()));
+        }
         let Some(el2) = &self.el2 else {
-            if self.vectors.is_some() || !self.marks.is_empty() || self.image.is_some() {
-                return Err(Refused("vectors, mark and image need el2=LOW-HIGH".into()));
+            let marks = !self.marks.is_empty();
+            if self.vectors.is_some() || marks || self.image.is_some() || self.log.is_some() {
+                return Err(Refused(
+                    "vectors, mark, image and log need el2=LOW-HIGH".into(),
+                ));
             }
             return Ok(());
         };
@@ -127,6 +161,32 @@ impl Arguments {
         }
         Ok(())
     }
+
+    fn check_contexts(&self) -> Result<(), Refused> {
+        if self.contexts.len() > usize::from(u16::MAX) {
+            return Err(Refused("more than 65,535 contexts".into()));
+        }
+        for (index, context) in self.contexts.iter().enumerate() {
+            let other = self.contexts.iter().take(index).find(|other| {
+                let (one, other) = (&context.memory, &other.memory);
+                one.start < other.end && other.start < one.end
+            });
+            if let Some(other) = other {
+                let (one, other) = (&context.name, &other.name);
+                return Err(Refused(format!("context={one}: overlaps {other}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn context(text: &str) -> Option<Context> {
+    let (name, memory) = text.rsplit_once(':')?;
+    (!name.is_empty()).then_some(())?;
+    Some(Context {
+        name: name.to_owned(),
+        memory: range(memory)?,
+    })
 }
 
 fn mark(name: &str, address: &str) -> Option<Mark> {
@@ -186,6 +246,12 @@ mod tests {
             "mark=b:4104",
             "marks=symbols",
             "lines=on",
+            "log=qemu.log",
+            "events=events.bin",
+            "context=real time:0x50000000-0x50400000",
+            "context=a:b:0x60000000-0x70000000",
+            "record=phases",
+            "timeline=on",
         ])
         .unwrap();
         assert_eq!(arguments.out, PathBuf::from("a=b.json"));
@@ -193,7 +259,19 @@ mod tests {
         assert_eq!(arguments.image, Some(0x4000_0000));
         assert_eq!(arguments.ram, Some(0x4000_0000..0x8000_0000));
         assert_eq!(arguments.vectors, Some(0x1800));
-        assert!(arguments.lines);
+        assert!(arguments.lines && arguments.phases_only && arguments.timeline);
+        assert_eq!(arguments.log, Some(PathBuf::from("qemu.log")));
+        assert_eq!(arguments.events, Some(PathBuf::from("events.bin")));
+        let contexts: Vec<_> = arguments
+            .contexts
+            .iter()
+            .map(|context| (context.name.as_str(), context.memory.clone()))
+            .collect();
+        let expected = [
+            ("real time", 0x5000_0000..0x5040_0000),
+            ("a:b", 0x6000_0000..0x7000_0000),
+        ];
+        assert_eq!(contexts, expected);
         let marks: Vec<_> = arguments
             .marks
             .iter()
@@ -227,6 +305,16 @@ mod tests {
             &["el2=0-0x1000", "marks=broken"],
             &["vectors=0x800"],
             &["mark=a:0x800"],
+            &["log=x"],
+            &["log="],
+            &["events="],
+            &["record=phases"],
+            &["timeline=on"],
+            &["events=x", "timeline=on"],
+            &["events=x", "record=some"],
+            &["context=a"],
+            &["context=:1-2"],
+            &["context=b:1-9", "context=a:8-10"],
         ] {
             let refused = parse(words).unwrap_err();
             let key = words.last().unwrap().split('=').next().unwrap();

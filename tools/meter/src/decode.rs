@@ -56,6 +56,9 @@ pub struct Operation {
 }
 
 impl Class {
+    /// How many there are; each as a number is below it.
+    pub const COUNT: usize = Self::Hint as usize + 1;
+
     /// The name of the class in the report.
     pub fn name(self) -> &'static str {
         match self {

@@ -12,15 +12,11 @@
 //!   been taken or noticed: it ends with ERET, WFI, and the polls of [`Flow::Poll`], which are
 //!   counted to it, and an interrupt taken at EL2 begins another.
 
-use crate::decode::Flow;
-use crate::distribution::Distribution;
+use crate::counts::{MarkId, OperationId, Results, Stretch};
+use crate::decode::{Class, Flow};
+use crate::event::{Ended, Event};
+use crate::lines::Lines;
 use crate::vectors::{Entry, Origin, Vector};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// The index of a mark in the arguments.
-pub type MarkId = u16;
-/// The index of an operation in the plugin's table.
-pub type OperationId = u16;
 
 /// An instruction of the hypervisor, as it was translated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,96 +31,12 @@ pub struct Instruction {
     pub mark: Option<MarkId>,
     /// The operation that is counted.
     pub operation: Option<OperationId>,
+    /// Its class.
+    pub class: Option<Class>,
 }
 
 /// The marks that are kept of one stretch.
 const LONGEST_PATH: usize = 32;
-/// Bytes of a cache line.
-const LINE_SHIFT: u32 = 6;
-
-/// A run of instructions with interrupts masked.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stretch {
-    /// Its length in instructions.
-    pub instructions: u64,
-    /// The address of its first instruction.
-    pub from: u64,
-    /// The address of its last.
-    pub to: u64,
-    /// The marks executed in it, in order, the first 32.
-    pub path: Vec<MarkId>,
-}
-
-impl Stretch {
-    fn keep_longer(&mut self, other: &Self) {
-        if other.instructions > self.instructions {
-            self.clone_from(other);
-        }
-    }
-}
-
-/// A cause of events.
-pub type Cause = (Origin, Option<MarkId>);
-
-/// What was counted for one cause.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Instructions per event.
-    pub instructions: Distribution,
-    /// Cache lines of code and data per event, when they are counted.
-    pub lines: Distribution,
-    /// The longest masked stretch.
-    pub longest: Stretch,
-    /// Executions per operation.
-    pub operations: BTreeMap<OperationId, u64>,
-}
-
-/// What was counted on one core, or on several after [`Results::merge`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Results {
-    /// Instructions at EL2.
-    pub instructions: u64,
-    /// By cause.
-    pub causes: BTreeMap<Cause, Counts>,
-    /// Exceptions taken at EL2.
-    pub nested: u64,
-    /// Events that ended in another exception from a lower level, without an ERET seen. Not 0
-    /// means that the plugin was told wrong addresses.
-    pub lost: u64,
-    /// Events under way at the end.
-    pub unfinished: u64,
-}
-
-impl Results {
-    /// Adds what another core counted.
-    pub fn merge(&mut self, other: &Self) {
-        self.instructions += other.instructions;
-        self.nested += other.nested;
-        self.lost += other.lost;
-        self.unfinished += other.unfinished;
-        for (cause, counts) in &other.causes {
-            let into = self.causes.entry(*cause).or_default();
-            into.instructions.merge(&counts.instructions);
-            into.lines.merge(&counts.lines);
-            into.longest.keep_longer(&counts.longest);
-            for (operation, count) in &counts.operations {
-                *into.operations.entry(*operation).or_default() += count;
-            }
-        }
-    }
-}
-
-/// An event under way.
-#[derive(Debug, Default)]
-struct Event {
-    mark: Option<MarkId>,
-    instructions: u64,
-    /// Exceptions within exceptions; 1 is the event itself.
-    depth: u32,
-    longest: Stretch,
-    operations: Vec<OperationId>,
-    lines: Option<BTreeSet<u64>>,
-}
 
 /// One core.
 #[derive(Debug)]
@@ -149,8 +61,21 @@ impl Core {
         }
     }
 
-    /// The core executes an instruction at EL2.
-    pub fn execute(&mut self, instruction: &Instruction) {
+    /// Whether an event begins with this instruction, which is the next to be executed.
+    pub fn begins(&self, instruction: &Instruction) -> bool {
+        // Nothing is counted yet of an event `wake`: it begins when the core goes on.
+        matches!(instruction.entry, Entry::Lower(_))
+            || self.origin.is_none()
+            || self.event.instructions == 0
+    }
+
+    /// Instructions at EL2 so far.
+    pub fn instructions(&self) -> u64 {
+        self.results.instructions
+    }
+
+    /// The core executes an instruction at EL2; returns the event that ends with it.
+    pub fn execute(&mut self, instruction: &Instruction) -> Option<Ended> {
         match (instruction.entry, self.origin) {
             (Entry::Lower(origin), under_way) => {
                 if under_way.is_some() {
@@ -160,6 +85,7 @@ impl Core {
             }
             (Entry::Current(vector), Some(_)) => {
                 self.event.depth += 1;
+                self.event.nested += 1;
                 self.results.nested += 1;
                 // An interrupt is taken where it was let in; anything else was not waited for.
                 if matches!(vector, Vector::Irq | Vector::Fiq) {
@@ -186,22 +112,30 @@ impl Core {
         if let Some(operation) = instruction.operation {
             self.event.operations.push(operation);
         }
+        if let Some(class) = instruction.class {
+            self.event.classes[class as usize] += 1;
+        }
         if let Some(lines) = &mut self.event.lines {
-            lines.insert(instruction.address >> LINE_SHIFT);
+            lines.fetch(instruction.address);
         }
 
         match instruction.flow {
-            Flow::Plain => {}
-            Flow::Poll => self.end_stretch(),
+            Flow::Plain => None,
+            Flow::Poll => {
+                self.end_stretch();
+                None
+            }
             Flow::Wait => {
-                self.end_event();
+                let ended = self.end_event();
                 self.begin(Origin::Wake);
+                ended
             }
             Flow::Return => {
                 self.end_stretch();
                 self.event.depth -= 1;
-                if self.event.depth == 0 {
-                    self.end_event();
+                match self.event.depth {
+                    0 => self.end_event(),
+                    _ => None,
                 }
             }
         }
@@ -210,7 +144,7 @@ impl Core {
     /// The instruction under way accesses memory that is not a device's.
     pub fn access(&mut self, address: u64) {
         if let (Some(_), Some(lines)) = (self.origin, &mut self.event.lines) {
-            lines.insert(address >> LINE_SHIFT);
+            lines.access(address);
         }
     }
 
@@ -226,7 +160,7 @@ impl Core {
         self.origin = Some(origin);
         self.event = Event {
             depth: 1,
-            lines: self.lines.then(BTreeSet::new),
+            lines: self.lines.then(Lines::default),
             operations: std::mem::take(&mut self.event.operations),
             ..Event::default()
         };
@@ -240,11 +174,9 @@ impl Core {
         self.stretch.path.clear();
     }
 
-    fn end_event(&mut self) {
+    fn end_event(&mut self) -> Option<Ended> {
         self.end_stretch();
-        let Some(origin) = self.origin.take() else {
-            return;
-        };
+        let origin = self.origin.take()?;
         let counts = self
             .results
             .causes
@@ -256,14 +188,18 @@ impl Core {
             *counts.operations.entry(*operation).or_default() += 1;
         }
         if let Some(lines) = &self.event.lines {
-            counts.lines.add(lines.len() as u64);
+            counts.lines.add(lines.both());
+            counts.code_lines.add(lines.code());
+            counts.data_lines.add(lines.data());
         }
+        Some(self.event.ended(origin))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counts::Cause;
     use proptest::prelude::*;
 
     const SYNC: Origin = Origin::Lower(Vector::Sync);
@@ -276,6 +212,7 @@ mod tests {
             flow: Flow::Plain,
             mark: None,
             operation: None,
+            class: None,
         }
     }
 
@@ -452,6 +389,67 @@ mod tests {
         }
         let counts = core.results().causes[&(SYNC, None)].clone();
         assert_eq!(counts.lines.values().collect::<Vec<_>>(), [(4, 2)]);
+        assert_eq!(counts.code_lines.values().collect::<Vec<_>>(), [(2, 2)]);
+        assert_eq!(counts.data_lines.values().collect::<Vec<_>>(), [(2, 2)]);
+    }
+
+    #[test]
+    fn an_event_that_ends_says_what_was_in_it() {
+        let mut core = Core::new(true);
+        let program = [
+            vector(0x400),
+            with(Flow::Poll, 0x404),
+            marked(4, 0x440),
+            vector(0x200),
+            with(Flow::Return, 0x204),
+        ];
+        for instruction in &program {
+            assert_eq!(core.execute(instruction), None);
+        }
+        core.access(0x443);
+        let eret = Instruction {
+            class: Some(Class::Eret),
+            ..with(Flow::Return, 0x444)
+        };
+        let ended = core.execute(&eret).unwrap();
+        let mut classes = [0; Class::COUNT];
+        classes[Class::Eret as usize] = 1;
+        let expected = Ended {
+            origin: SYNC,
+            mark: Some(4),
+            instructions: 6,
+            nested: 1,
+            longest: 3,
+            longest_from: 0x440,
+            classes,
+            code_lines: 3,
+            data_lines: 1,
+        };
+        assert_eq!(ended, expected);
+    }
+
+    #[test]
+    fn an_event_begins_when_its_first_instruction_is_executed() {
+        let mut core = Core::new(false);
+        let mut begun = Vec::new();
+        for instruction in [
+            plain(0),
+            with(Flow::Return, 4),
+            vector(0x400),
+            plain(0x404),
+            with(Flow::Wait, 0x408),
+            plain(0x40C),
+            vector(0x280),
+            with(Flow::Return, 0x284),
+            with(Flow::Return, 0x410),
+            vector(0x480),
+        ] {
+            if core.begins(&instruction) {
+                begun.push(instruction.address);
+            }
+            core.execute(&instruction);
+        }
+        assert_eq!(begun, [0, 0x400, 0x40C, 0x480]);
     }
 
     #[test]

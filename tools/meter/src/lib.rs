@@ -10,12 +10,21 @@
 //! [`qemu`], the plugin interface as QEMU's manual (devel/tcg-plugins) describes it.
 
 pub mod arguments;
+pub mod context;
+pub mod counts;
 pub mod decode;
 pub mod distribution;
 pub mod engine;
+pub mod event;
+pub mod journal;
 pub mod json;
+pub mod lines;
+pub mod log;
+pub mod phase;
 pub mod plugin;
 pub mod qemu;
+pub mod record;
 pub mod registers;
 pub mod report;
+pub mod translation;
 pub mod vectors;

@@ -1,38 +1,32 @@
-//! The plugin: which instruction is whose, and what is called when it is executed.
-//!
-//! A hypervisor's instruction is known by where QEMU keeps it in its own memory, not by its
-//! virtual address, which a guest may use too. The place of RAM is learned from the first
-//! instruction that is translated at all: the MMU is off, so its virtual address is physical.
-//! The place of the hypervisor follows from `image=`, or from the first instruction at one of
-//! its virtual addresses - the boot runs before any guest.
+//! The plugin: what QEMU calls, and what is called when an instruction is executed.
 
 use crate::arguments::Arguments;
-use crate::decode::{self, Operation};
-use crate::engine::{self, Core, MarkId, OperationId, Results};
+use crate::context::{ContextId, Running};
+use crate::counts::Results;
+use crate::decode::Flow;
+use crate::engine::Core;
+use crate::event::Ended;
+use crate::journal::{Begin, Journal};
+use crate::phase::{self, Totals};
 use crate::qemu::{Block, Info, Instruction, PluginId, Qemu};
+use crate::record::{Event, Record};
 use crate::report::{Counted, Page};
-use crate::vectors::Entry;
+use crate::translation::{Known, Marker, PAGES, Place, Translation};
 use std::cell::UnsafeCell;
-use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use std::ops::Range;
+use std::fs::File;
+use std::io::BufWriter;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-
-/// 2 MiB.
-const PAGE_SHIFT: u32 = 21;
-/// The pages that there is room for: 16 GiB of memory that holds code.
-const PAGES: usize = 8192;
-
-/// An instruction of the hypervisor and its page.
-struct Known {
-    instruction: engine::Instruction,
-    page: usize,
-}
 
 /// What a core counts by itself.
 struct CoreCounts {
     core: Core,
     pages: Vec<u64>,
+    running: Running,
+    begin: Begin,
+    /// The record of an event that has ended, until it is known what it returned to.
+    pending: Option<Event>,
 }
 
 /// One core's counts, which only the thread that runs the core touches.
@@ -42,20 +36,14 @@ struct CoreCell(UnsafeCell<CoreCounts>);
 // core that they are called for. The last reader runs after all cores have stopped.
 unsafe impl Sync for CoreCell {}
 
-/// What translation knows.
-struct Translation {
-    /// Host address minus physical address, in RAM.
-    ram: Option<u64>,
-    /// Host addresses of the hypervisor.
-    hypervisor: Option<Range<u64>>,
-    marks: HashMap<u64, MarkId>,
-    /// Instructions seen, by address and opcode: a block may be translated many times.
-    known: HashMap<(u64, u32), &'static Known>,
-    operations: Vec<Operation>,
-    /// The counter of each page.
-    pages: HashMap<u64, usize>,
-    aliases: u64,
-    nowhere: u64,
+/// The interface of QEMU 10.0. Since then code that was translated for one core and is executed by
+/// another on the same thread calls a plugin with the first core's number, or ends QEMU.
+const SHARED_CALLS: c_int = 4;
+
+/// Whether QEMU was told to run all cores on one thread.
+fn one_thread() -> bool {
+    let mut words = std::env::args();
+    words.any(|word| word.ends_with("-icount") || word.contains("thread=single"))
 }
 
 struct Plugin {
@@ -63,7 +51,14 @@ struct Plugin {
     interface: u64,
     arguments: Arguments,
     cores: Vec<CoreCell>,
+    /// Instructions at EL2 of each core, for the others to read.
+    el2: Vec<AtomicU64>,
+    /// Pages that have a counter.
+    pages: AtomicUsize,
     translation: Mutex<Translation>,
+    journal: Mutex<Journal<BufWriter<File>>>,
+    /// Whether the journal is told of events.
+    journaled: bool,
 }
 
 static PLUGIN: OnceLock<Plugin> = OnceLock::new();
@@ -95,6 +90,12 @@ pub unsafe extern "C" fn qemu_plugin_install(
         .map(|index| unsafe { CStr::from_ptr(*words.add(index)) })
         .map(|word| word.to_str().unwrap_or("not text"))
         .collect();
+    if info.version() >= SHARED_CALLS && info.cores() > 1 && one_thread() {
+        eprintln!(
+            "meter: this QEMU mixes up cores that share a thread (-icount): use 7.2, or one core"
+        );
+        return -1;
+    }
     let read = |path: &str| std::fs::read_to_string(path);
     let arguments = match Arguments::parse(words, read) {
         Ok(arguments) => arguments,
@@ -112,27 +113,31 @@ pub unsafe extern "C" fn qemu_plugin_install(
             return -1;
         }
     };
-    let marks = arguments.marks.iter().enumerate();
-    let marks = marks.map(|(index, mark)| (mark.address, index as MarkId));
+    let events = arguments.events.as_deref();
+    let events = match events.map(File::create).transpose() {
+        Ok(events) => events.map(BufWriter::new),
+        Err(error) => {
+            eprintln!("meter: the file of events=: {error}");
+            return -1;
+        }
+    };
     let core = || CoreCounts {
         core: Core::new(arguments.lines),
         pages: vec![0; PAGES + 1],
+        running: Running::default(),
+        begin: Begin::default(),
+        pending: None,
     };
     let cores = (0..info.cores()).map(|_| CoreCell(UnsafeCell::new(core())));
     let plugin = Plugin {
         qemu,
         interface: info.version().unsigned_abs().into(),
         cores: cores.collect(),
-        translation: Mutex::new(Translation {
-            ram: None,
-            hypervisor: None,
-            marks: marks.collect(),
-            known: HashMap::new(),
-            operations: Vec::new(),
-            pages: HashMap::new(),
-            aliases: 0,
-            nowhere: 0,
-        }),
+        el2: (0..info.cores()).map(|_| AtomicU64::new(0)).collect(),
+        pages: AtomicUsize::new(0),
+        translation: Mutex::new(Translation::new(&arguments)),
+        journaled: events.is_some() || arguments.log.is_some(),
+        journal: Mutex::new(Journal::new(&arguments, info.cores(), events)),
         arguments,
     };
     if PLUGIN.set(plugin).is_err() {
@@ -147,20 +152,76 @@ unsafe extern "C" fn on_translate(_: PluginId, block: *mut Block) {
     let Some(plugin) = PLUGIN.get() else { return };
     let mut translation = plugin.translation();
     // SAFETY: the block of this callback, used while it runs.
-    for instruction in unsafe { plugin.qemu.instructions(block) } {
-        translation.add(plugin, instruction);
+    for (index, instruction) in unsafe { plugin.qemu.instructions(block) }.enumerate() {
+        let place = plugin.place(instruction);
+        translation.learn(&plugin.arguments, place);
+        if index == 0 {
+            if plugin.arguments.log.is_some() {
+                let mut journal = plugin.journal();
+                translation.learn_from_log(&plugin.arguments, place, || journal.said());
+            }
+            if !plugin.arguments.contexts.is_empty() && !plugin.is_el2(&translation, place) {
+                let context = translation.context(&plugin.arguments, place);
+                // SAFETY: as above.
+                unsafe { plugin.qemu.on_block(block, on_block, context.into()) };
+            }
+        }
+        plugin.count(&mut translation, instruction, place);
     }
+    plugin.pages.store(translation.used(), Relaxed);
 }
 
 unsafe extern "C" fn on_execute(core: c_uint, data: *mut c_void) {
     // SAFETY: registered with a `&'static Known`.
     let known = unsafe { &*data.cast::<Known>() };
-    if let Some(counts) = PLUGIN.get().and_then(|plugin| plugin.core(core)) {
-        counts.core.execute(&known.instruction);
-        if let Some(page) = counts.pages.get_mut(known.page) {
-            *page += 1;
+    let Some(plugin) = PLUGIN.get() else { return };
+    let Some(counts) = plugin.core(core) else {
+        return;
+    };
+    if plugin.journaled && counts.core.begins(&known.instruction) {
+        plugin.begin(core, counts);
+    }
+    let ended = counts.core.execute(&known.instruction);
+    if let Some(page) = counts.pages.get_mut(known.page) {
+        *page += 1;
+    }
+    if plugin.journaled {
+        if let Some(el2) = plugin.el2.get(core as usize) {
+            el2.store(counts.core.instructions(), Relaxed);
+        }
+        if let Some(ended) = ended {
+            plugin.end(core, counts, &ended, known.instruction.flow);
         }
     }
+}
+
+/// A block of code that is not the hypervisor's.
+unsafe extern "C" fn on_block(core: c_uint, data: *mut c_void) {
+    let context = data as usize as ContextId;
+    let Some(plugin) = PLUGIN.get() else { return };
+    let Some(counts) = plugin.core(core) else {
+        return;
+    };
+    let switched = counts.running.block(context);
+    if let Some(mut event) = counts.pending.take() {
+        event.returned = context;
+        plugin.journal().write(&Record::Event(event));
+    }
+    if let Some(from) = switched.filter(|_| plugin.arguments.timeline) {
+        let totals = plugin.totals();
+        let mut journal = plugin.journal();
+        journal.switch(core as usize, from, context, totals);
+    }
+}
+
+unsafe extern "C" fn on_marker(core: c_uint, data: *mut c_void) {
+    // SAFETY: registered with a `&'static Marker`.
+    let marker = unsafe { &*data.cast::<Marker>() };
+    let Some(plugin) = PLUGIN.get() else { return };
+    let totals = plugin.totals();
+    plugin.qemu.add(core, marker.page);
+    let mut journal = plugin.journal();
+    journal.marker(core as usize, marker.phase, totals);
 }
 
 unsafe extern "C" fn on_access(core: c_uint, access: u32, address: u64, _: *mut c_void) {
@@ -179,6 +240,17 @@ unsafe extern "C" fn on_exit(_: PluginId, _: *mut c_void) {
     if let Err(error) = std::fs::write(&plugin.arguments.out, text) {
         eprintln!("meter: {}: {error}", plugin.arguments.out.display());
     }
+    let totals = plugin.totals();
+    let mut journal = plugin.journal();
+    for core in 0..plugin.cores.len() {
+        let pending = plugin.core(core as c_uint);
+        if let Some(event) = pending.and_then(|counts| counts.pending.take()) {
+            journal.write(&Record::Event(event));
+        }
+    }
+    if let Err(error) = journal.finish(totals) {
+        eprintln!("meter: the file of events=: {error}");
+    }
 }
 
 impl Plugin {
@@ -186,6 +258,81 @@ impl Plugin {
         self.translation
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal<BufWriter<File>>> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn place(&self, instruction: Instruction) -> Place {
+        Place {
+            address: self.qemu.virtual_address(instruction),
+            host: self.qemu.host_address(instruction),
+        }
+    }
+
+    fn is_el2(&self, translation: &Translation, place: Place) -> bool {
+        let known = self.arguments.el2.as_ref().zip(place.host);
+        known.is_some_and(|(el2, host)| translation.linked(el2, host).is_some())
+    }
+
+    /// An instruction was translated: has it counted.
+    fn count(&self, translation: &mut Translation, at: Instruction, place: Place) {
+        let (qemu, arguments) = (&self.qemu, &self.arguments);
+        let counter = translation.counter(arguments, place);
+        if let Some(el2) = &arguments.el2 {
+            let linked = place.host.and_then(|host| translation.linked(el2, host));
+            if let Some(linked) = linked {
+                let known = translation.known(linked, qemu.opcode(at), counter);
+                qemu.on_execute(at, on_execute, known);
+                if arguments.lines {
+                    qemu.on_access(at, on_access);
+                }
+                return;
+            }
+            if el2.contains(&place.address) && translation.hypervisor().is_some() {
+                translation.aliases += 1;
+            }
+        }
+        let phase = arguments.events.as_ref();
+        match phase.and_then(|_| phase::marker(qemu.opcode(at))) {
+            Some(phase) => qemu.on_execute(at, on_marker, translation.marker(phase, counter)),
+            None => qemu.count(at, counter),
+        }
+    }
+
+    /// What all cores have executed. Exact between two callbacks when all are on one thread.
+    fn totals(&self) -> Totals {
+        let pages = self.pages.load(Relaxed);
+        Totals {
+            below: self.qemu.sum(0..pages) + self.qemu.counter(PAGES),
+            el2: self.el2.iter().map(|el2| el2.load(Relaxed)).sum(),
+        }
+    }
+
+    /// An event is about to begin.
+    fn begin(&self, core: c_uint, counts: &mut CoreCounts) {
+        let totals = self.totals();
+        let left = counts.running.leave();
+        let mut journal = self.journal();
+        if let Some(event) = counts.pending.take() {
+            journal.write(&Record::Event(event));
+        }
+        counts.begin = journal.begin(core as usize, left, totals);
+    }
+
+    /// An event has ended.
+    fn end(&self, core: c_uint, counts: &mut CoreCounts, ended: &Ended, flow: Flow) {
+        let mut journal = self.journal();
+        let Some(event) = journal.end(core as usize, &counts.begin, ended) else {
+            return;
+        };
+        // A core that goes idle at EL2 returns to nothing.
+        if flow == Flow::Return && !self.arguments.contexts.is_empty() {
+            counts.pending = Some(event);
+        } else {
+            journal.write(&Record::Event(event));
+        }
     }
 
     /// The counts of a core, in a callback for that core.
@@ -208,18 +355,16 @@ impl Plugin {
                 }
             }
         }
-        let mut pages: Vec<_> = translation
-            .pages
-            .iter()
-            .map(|(page, counter)| Page {
-                address: page << PAGE_SHIFT,
-                el2: el2.get(*counter).copied().unwrap_or(0),
-                other: self.qemu.counter(*counter),
+        let pages: Vec<_> = translation
+            .pages()
+            .into_iter()
+            .map(|(address, counter)| Page {
+                address,
+                el2: el2.get(counter).copied().unwrap_or(0),
+                other: self.qemu.counter(counter),
             })
             .filter(|page| page.el2 + page.other > 0)
             .collect();
-        pages.sort_by_key(|page| page.address);
-        let physical = translation.hypervisor.as_ref().zip(translation.ram);
         let counted = Counted {
             arguments: &self.arguments,
             interface: self.interface,
@@ -227,121 +372,12 @@ impl Plugin {
             results: &results,
             operations: &translation.operations,
             pages: &pages,
-            physical: physical.map(|(host, ram)| host.start.wrapping_sub(ram)),
+            physical: translation.hypervisor(),
+            vectors: &translation.vectors,
             aliases: translation.aliases,
             nowhere: translation.nowhere,
             beyond: self.qemu.counter(PAGES),
         };
         counted.json().write()
-    }
-}
-
-impl Translation {
-    /// An instruction was translated: has it counted.
-    fn add(&mut self, plugin: &Plugin, at: Instruction) {
-        let (qemu, arguments) = (&plugin.qemu, &plugin.arguments);
-        let address = qemu.virtual_address(at);
-        let host = qemu.host_address(at);
-        if let Some(host) = host {
-            self.learn(arguments, address, host);
-        } else {
-            self.nowhere += 1;
-        }
-        let counter = self.counter(arguments, address, host);
-
-        if let (Some(el2), Some(code)) = (&arguments.el2, &self.hypervisor) {
-            if let Some(host) = host.filter(|host| code.contains(host)) {
-                let linked = host - code.start + el2.start;
-                let known = self.known(arguments, linked, qemu.opcode(at), counter);
-                qemu.on_execute(at, on_execute, known);
-                if arguments.lines {
-                    qemu.on_access(at, on_access);
-                }
-                return;
-            }
-            if el2.contains(&address) {
-                self.aliases += 1;
-            }
-        }
-        qemu.count(at, counter);
-    }
-
-    /// Learns where RAM and the hypervisor are.
-    fn learn(&mut self, arguments: &Arguments, address: u64, host: u64) {
-        let in_ram = |ram: &Range<u64>| ram.contains(&address);
-        if self.ram.is_none() && arguments.ram.as_ref().is_none_or(in_ram) {
-            self.ram = Some(host.wrapping_sub(address));
-        }
-        let Some(el2) = arguments.el2.as_ref().filter(|_| self.hypervisor.is_none()) else {
-            return;
-        };
-        let start = match (arguments.image, self.ram) {
-            (Some(image), Some(ram)) => ram.wrapping_add(image),
-            (None, _) if el2.contains(&address) => host.wrapping_sub(address - el2.start),
-            _ => return,
-        };
-        self.hypervisor = Some(start..start.wrapping_add(el2.end - el2.start));
-    }
-
-    /// The counter of the page that an instruction is in.
-    fn counter(&mut self, arguments: &Arguments, address: u64, host: Option<u64>) -> usize {
-        let physical = host.zip(self.ram).map(|(host, ram)| host.wrapping_sub(ram));
-        // Code that is not in RAM - flash, at boot - runs with the MMU off.
-        let physical = physical
-            .filter(|physical| {
-                arguments
-                    .ram
-                    .as_ref()
-                    .is_none_or(|ram| ram.contains(physical))
-            })
-            .unwrap_or(address);
-        let next = self.pages.len();
-        let page = physical >> PAGE_SHIFT;
-        match self.pages.get(&page) {
-            Some(counter) => *counter,
-            None if next < PAGES => {
-                self.pages.insert(page, next);
-                next
-            }
-            None => PAGES,
-        }
-    }
-
-    /// The hypervisor's instruction at its linked address.
-    fn known(
-        &mut self,
-        arguments: &Arguments,
-        linked: u64,
-        opcode: u32,
-        page: usize,
-    ) -> &'static Known {
-        if let Some(known) = self.known.get(&(linked, opcode)) {
-            return known;
-        }
-        let vectors = arguments.vectors;
-        let offset = vectors.and_then(|vectors| linked.checked_sub(vectors));
-        let operation = decode::counted(opcode).map(|operation| self.operation(operation));
-        // Never freed: translated code points to it.
-        let known: &'static Known = Box::leak(Box::new(Known {
-            instruction: engine::Instruction {
-                address: linked,
-                entry: offset.map_or(Entry::Not, Entry::at),
-                flow: decode::flow(opcode),
-                mark: self.marks.get(&linked).copied(),
-                operation,
-            },
-            page,
-        }));
-        self.known.insert((linked, opcode), known);
-        known
-    }
-
-    fn operation(&mut self, operation: Operation) -> OperationId {
-        let known = self.operations.iter().position(|known| *known == operation);
-        let index = known.unwrap_or_else(|| {
-            self.operations.push(operation);
-            self.operations.len() - 1
-        });
-        index as OperationId
     }
 }

@@ -8,6 +8,7 @@
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::mem::transmute_copy;
+use std::ops::Range;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
@@ -119,6 +120,7 @@ pub struct Qemu {
     virtual_address: unsafe extern "C" fn(*const c_void) -> u64,
     host_address: unsafe extern "C" fn(*const c_void) -> *const c_void,
     on_execute: unsafe extern "C" fn(*mut c_void, OnExecute, c_int, *mut c_void),
+    on_block: unsafe extern "C" fn(*mut Block, OnExecute, c_int, *mut c_void),
     on_access: unsafe extern "C" fn(*mut c_void, OnAccess, c_int, c_int, *mut c_void),
     physical_access: unsafe extern "C" fn(u32, u64) -> *mut c_void,
     is_device: unsafe extern "C" fn(*const c_void) -> bool,
@@ -193,6 +195,7 @@ impl Qemu {
             virtual_address: find!(c"qemu_plugin_insn_vaddr"),
             host_address: find!(c"qemu_plugin_insn_haddr"),
             on_execute: find!(c"qemu_plugin_register_vcpu_insn_exec_cb"),
+            on_block: find!(c"qemu_plugin_register_vcpu_tb_exec_cb"),
             on_access: find!(c"qemu_plugin_register_vcpu_mem_cb"),
             physical_access: find!(c"qemu_plugin_get_hwaddr"),
             is_device: find!(c"qemu_plugin_hwaddr_is_io"),
@@ -263,6 +266,16 @@ impl Qemu {
         unsafe { (self.on_execute)(at.0, call, NO_REGISTERS, data) };
     }
 
+    /// Calls back each time before the block is executed, with a number for data.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Qemu::instructions`].
+    pub unsafe fn on_block(&self, block: *mut Block, call: OnExecute, data: usize) {
+        // SAFETY: the block by the promise of the caller; the number is no address.
+        unsafe { (self.on_block)(block, call, NO_REGISTERS, data as *mut c_void) };
+    }
+
     /// Calls back after each access to memory that the instruction makes.
     pub fn on_access(&self, at: Instruction, call: OnAccess) {
         // SAFETY: an instruction as above.
@@ -294,19 +307,42 @@ impl Qemu {
         }
     }
 
+    /// Adds 1 to a counter now, in a callback for that core.
+    pub fn add(&self, core: c_uint, counter: usize) {
+        // SAFETY: inside the room that `new` made; a core's own board, or the words that
+        // generated code adds to in the same way.
+        unsafe {
+            let word = match self.adder {
+                Adder::Word { words, .. } => words.add(counter),
+                Adder::Board { find, board, .. } => find(board, core).cast::<u64>().add(counter),
+            };
+            word.write_volatile(word.read_volatile() + 1);
+        }
+    }
+
     /// The sum of a counter over all cores.
     pub fn counter(&self, counter: usize) -> u64 {
+        self.sum(counter..counter + 1)
+    }
+
+    /// The sum of several counters over all cores.
+    pub fn sum(&self, counters: Range<usize>) -> u64 {
         // SAFETY: inside the room that `new` made. Generated code writes there, so it is read
         // anew each time.
-        unsafe {
-            match self.adder {
-                Adder::Word { words, .. } => words.add(counter).read_volatile(),
-                Adder::Board {
-                    find, cores, board, ..
-                } => (0..cores().unsigned_abs())
-                    .map(|core| find(board, core).cast::<u64>())
-                    .map(|words| words.add(counter).read_volatile())
-                    .sum(),
+        let sum = |words: *const u64| unsafe {
+            let words = counters.clone().map(|counter| words.add(counter));
+            words.map(|word| word.read_volatile()).sum::<u64>()
+        };
+        match self.adder {
+            Adder::Word { words, .. } => sum(words),
+            Adder::Board {
+                find, cores, board, ..
+            } => {
+                // SAFETY: QEMU's functions on the board that it made, for the cores it has.
+                let cores = unsafe { cores() }.unsigned_abs();
+                // SAFETY: as above.
+                let boards = (0..cores).map(|core| unsafe { find(board, core) });
+                boards.map(|board| sum(board.cast())).sum()
             }
         }
     }

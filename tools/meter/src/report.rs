@@ -1,9 +1,9 @@
 //! The report: what was counted, as JSON. README.md documents the form.
 
 use crate::arguments::Arguments;
+use crate::counts::{Counts, MarkId, OperationId, Results, Stretch};
 use crate::decode::Operation;
 use crate::distribution::Distribution;
-use crate::engine::{Counts, MarkId, OperationId, Results, Stretch};
 use crate::json::Json;
 use crate::vectors::{Origin, Vector};
 use std::collections::BTreeMap;
@@ -40,6 +40,8 @@ pub struct Counted<'a> {
     pub pages: &'a [Page],
     /// The physical address of the hypervisor's first byte, when it was seen.
     pub physical: Option<u64>,
+    /// Its vector tables, as linked.
+    pub vectors: &'a [u64],
     /// Blocks of others' code seen at the hypervisor's virtual addresses.
     pub aliases: u64,
     /// Instructions translated of which QEMU could not say where they are in memory.
@@ -107,6 +109,10 @@ impl Counted<'_> {
             ("low", Json::address(range.start)),
             ("high", Json::address(range.end)),
             ("physical", self.physical.map_or(Json::Null, Json::address)),
+            (
+                "vectors",
+                Json::Array(self.vectors.iter().copied().map(Json::address).collect()),
+            ),
             ("nested", Json::Number(self.results.nested)),
             ("lost", Json::Number(self.results.lost)),
             ("unfinished", Json::Number(self.results.unfinished)),
@@ -130,7 +136,13 @@ impl Counted<'_> {
             ("instructions".into(), distribution(&counts.instructions)),
         ];
         if self.arguments.lines {
-            members.push(("lines".into(), distribution(&counts.lines)));
+            for (name, lines) in [
+                ("lines", &counts.lines),
+                ("code_lines", &counts.code_lines),
+                ("data_lines", &counts.data_lines),
+            ] {
+                members.push((name.into(), distribution(lines)));
+            }
         }
         members.push(("longest_masked".into(), self.stretch(&counts.longest)));
         members.push(("classes".into(), self.classes(&counts.operations)));
@@ -254,6 +266,7 @@ mod tests {
             flow,
             mark,
             operation,
+            class: None,
         };
         let none = Entry::Not;
         core.execute(&instruction(
@@ -279,6 +292,7 @@ mod tests {
             operations: &operations,
             pages: &pages,
             physical: Some(0x4000_8000),
+            vectors: &[0x8000],
             aliases: 0,
             nowhere: 0,
             beyond: 2,
@@ -291,11 +305,14 @@ mod tests {
         assert_eq!(cause["instructions"]["median"], 3);
         assert_eq!(cause["instructions"]["values"], serde_json::json!([[3, 1]]));
         assert_eq!(cause["lines"]["max"], 2);
+        assert_eq!(cause["code_lines"]["max"], 2);
+        assert_eq!(cause["data_lines"]["max"], 0);
         assert_eq!(cause["operations"]["msr vttbr_el2"], 1);
         assert_eq!(cause["classes"]["eret"], 1);
         let longest = &read["el2"]["longest_masked"];
         assert_eq!(longest["cause"], "sync/hvc");
         assert_eq!(longest["from"], "0x8400");
+        assert_eq!(read["el2"]["vectors"], serde_json::json!(["0x8000"]));
         assert_eq!(longest["path"], serde_json::json!(["hvc"]));
         assert_eq!(read["pages"][0]["other"], 40);
     }
@@ -311,6 +328,7 @@ mod tests {
             operations: &[],
             pages: &[],
             physical: None,
+            vectors: &[],
             aliases: 0,
             nowhere: 0,
             beyond: 0,
