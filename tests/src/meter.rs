@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use tessera::machine::Config;
+use tessera::peer::Counting;
 use tessera::process;
 use tessera::product::Product;
 use tessera::progress::Step;
@@ -57,6 +58,16 @@ impl Meter {
             out,
             program: Some(program),
         })
+    }
+
+    /// Puts a meter into a machine that runs another hypervisor.
+    pub fn for_peer(
+        context: &Context<'_>,
+        config: &mut Config,
+        counting: &Counting,
+    ) -> Result<Self, Failure> {
+        let out = Self::add(context, config, &counting.words())?;
+        Ok(Self { out, program: None })
     }
 
     /// Puts a meter into a machine without Tessera.
@@ -159,6 +170,17 @@ fn build(project: &Project) -> Result<PathBuf, String> {
     }
 }
 
+/// What the events of one kind took at EL2, in instructions.
+#[derive(Clone, Debug)]
+pub struct Events {
+    /// How many there were.
+    pub count: u64,
+    /// Half of them took so much at most.
+    pub median: u64,
+    /// The longest.
+    pub max: u64,
+}
+
 /// The longest stretch at EL2 with interrupts masked.
 #[derive(Debug)]
 pub struct Stretch {
@@ -211,6 +233,18 @@ impl Report {
             found("operations").or_else(|| found("classes"))
         });
         counts.sum()
+    }
+
+    /// The events of one cause, as `irq`, if there were any.
+    pub fn events(&self, cause: &str) -> Option<Events> {
+        let causes = self.value.pointer("/el2/causes")?.as_array()?;
+        let found = causes.iter().find(|c| c["cause"] == cause)?;
+        let number = |name: &str| found.get("instructions")?.get(name)?.as_u64();
+        Some(Events {
+            count: number("count")?,
+            median: number("median")?,
+            max: number("max")?,
+        })
     }
 
     /// The longest stretch with interrupts masked, boot left out.
