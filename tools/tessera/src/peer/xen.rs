@@ -95,7 +95,8 @@ pub fn bootargs(scheduling: Scheduling, console: Console) -> String {
 ///
 /// # Errors
 ///
-/// The board is not `virt`, the guest has too little memory, the image is not Xen's, QEMU makes no
+/// The board is not `virt`, the guest has too little memory or, pinned, more virtual cores than
+/// there are, the image is not Xen's, QEMU makes no
 /// tree, or a file cannot be written.
 pub fn prepare(
     xen: &[u8],
@@ -111,6 +112,12 @@ pub fn prepare(
         return Err(Failure::Usage(format!(
             "a guest of Xen needs {LEAST_MEMORY_MIB} MiB at least, this one has {}",
             guest.memory_mib
+        )));
+    }
+    if scheduling == Scheduling::Pinned && guest.vcpus as usize > place.cores {
+        return Err(Failure::Usage(format!(
+            "{} virtual cores cannot each keep one of {} cores",
+            guest.vcpus, place.cores
         )));
     }
     let layout = xen_image::read(xen).map_err(|e| Failure::Internal(e.to_string()))?;
@@ -303,6 +310,13 @@ mod tests {
         };
         let refused = prepare(&[], place, Scheduling::Pinned, &guest);
         assert!(matches!(refused, Err(Failure::Usage(text)) if text.contains("8 MiB")));
+        let two = Guest {
+            memory_mib: 8,
+            vcpus: 2,
+            ..guest.clone()
+        };
+        let refused = prepare(&[], place, Scheduling::Pinned, &two);
+        assert!(matches!(refused, Err(Failure::Usage(text)) if text.contains("2 virtual cores")));
         let zcu102 = Place {
             board: Board::Zcu102,
             ..place
