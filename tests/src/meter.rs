@@ -3,6 +3,7 @@
 use crate::case::{Failure, ensure};
 use crate::context::Context;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -235,16 +236,19 @@ impl Report {
         counts.sum()
     }
 
-    /// The events of one cause, as `irq`, if there were any.
-    pub fn events(&self, cause: &str) -> Option<Events> {
-        let causes = self.value.pointer("/el2/causes")?.as_array()?;
-        let found = causes.iter().find(|c| c["cause"] == cause)?;
-        let number = |name: &str| found.get("instructions")?.get(name)?.as_u64();
-        Some(Events {
-            count: number("count")?,
-            median: number("median")?,
-            max: number("max")?,
-        })
+    /// What each cause took, as `irq` or `sync/hvc`.
+    pub fn events(&self) -> BTreeMap<String, Events> {
+        let causes = self.value.pointer("/el2/causes").and_then(Value::as_array);
+        let events = |cause: &Value| {
+            let number = |name: &str| cause.get("instructions")?.get(name)?.as_u64();
+            let events = Events {
+                count: number("count")?,
+                median: number("median")?,
+                max: number("max")?,
+            };
+            Some((cause.get("cause")?.as_str()?.to_string(), events))
+        };
+        causes.into_iter().flatten().filter_map(events).collect()
     }
 
     /// The longest stretch with interrupts masked, boot left out.

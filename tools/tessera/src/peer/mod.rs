@@ -6,10 +6,10 @@
 mod lines;
 pub mod xen;
 mod xen_image;
+mod xen_traps;
 mod xen_tree;
 
 pub use lines::Lines;
-pub use xen_image::Unreadable;
 
 use crate::machine::Config;
 use std::ops::Range;
@@ -69,16 +69,31 @@ pub struct Counting {
     pub physical: u64,
     /// Its vector table.
     pub vectors: u64,
+    /// Places that tell its events apart; none if they could not be found.
+    pub marks: Vec<Mark>,
+}
+
+/// The first instruction that is an event's own, as linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// What the event is: `hvc`.
+    pub name: &'static str,
+    /// Where it is.
+    pub address: u64,
 }
 
 impl Counting {
     /// The plugin's arguments.
     #[must_use]
     pub fn words(&self) -> String {
-        format!(
+        let mut words = format!(
             "el2={:#x}-{:#x},image={:#x},vectors={:#x}",
             self.code.start, self.code.end, self.physical, self.vectors
-        )
+        );
+        for Mark { name, address } in &self.marks {
+            words.push_str(&format!(",mark={name}:{address:#x}"));
+        }
+        words
     }
 }
 
@@ -92,10 +107,14 @@ mod tests {
             code: 0x20_0000..0x33_60c8,
             physical: 0x4020_0000,
             vectors: 0x25_7800,
+            marks: vec![Mark {
+                name: "hvc",
+                address: 0x26_abd8,
+            }],
         };
         assert_eq!(
             counting.words(),
-            "el2=0x200000-0x3360c8,image=0x40200000,vectors=0x257800"
+            "el2=0x200000-0x3360c8,image=0x40200000,vectors=0x257800,mark=hvc:0x26abd8"
         );
     }
 }

@@ -21,6 +21,7 @@ use crate::debian::Debian;
 use crate::failure::Failure;
 use crate::machine::Config;
 use crate::peer::xen_image::{self, LINKED};
+use crate::peer::xen_traps;
 use crate::peer::xen_tree::{self, Domain, Module};
 use crate::peer::{Console, Counting, Guest, Peer, Scheduling};
 use crate::process;
@@ -163,6 +164,7 @@ pub fn prepare(
             code: LINKED..LINKED + layout.size,
             physical: loaded_at(layout.text_offset),
             vectors: layout.vectors,
+            marks: xen_traps::find(xen, LINKED),
         },
     })
 }
