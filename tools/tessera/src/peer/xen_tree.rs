@@ -18,7 +18,9 @@ const UART_PATH: &str = "/pl011@9000000";
 const UART_INTERRUPT: [u32; 3] = [0, 1, 4];
 const UART_SIZE: u64 = 0x1000;
 
-/// The handle of the UART's clock. Xen itself gives out one, 65000, in a guest's tree.
+/// The handle that Xen gives to the interrupt controller in a guest's tree.
+const GIC: u32 = 65000;
+/// The handle of the UART's clock.
 const CLOCK: u32 = 1;
 
 /// The value of a property that says enough by being there.
@@ -105,6 +107,7 @@ pub fn passed_uart() -> Vec<u8> {
         texts(&["arm,pl011", "arm,primecell"]),
     );
     add(&mut uart, "reg", numbers(&[UART, UART_SIZE]));
+    add(&mut uart, "interrupt-parent", GIC);
     add(&mut uart, "interrupts", &UART_INTERRUPT[..]);
     add(&mut uart, "clock-names", texts(&["uartclk", "apb_pclk"]));
     add(&mut uart, "clocks", &[CLOCK, CLOCK][..]);
@@ -287,6 +290,8 @@ mod tests {
             numbers(&[UART, UART_SIZE, UART])
         );
         assert!(uart.is_compatible("arm,pl011"));
+        let parent = uart.property("interrupt-parent").unwrap();
+        assert_eq!(parent.value(), GIC.to_be_bytes());
     }
 
     #[test]
