@@ -7,7 +7,7 @@
 
 /// Length of an `Image` header.
 const HEADER: usize = 64;
-/// Where the first version of Xen for 64-bit Arm up to 4.17 is linked to (`XEN_VIRT_START`).
+/// Where Xen for 64-bit Arm is linked to, up to 4.17 (`XEN_VIRT_START`).
 pub const LINKED: u64 = 0x20_0000;
 
 const TABLE: usize = 0x800;
