@@ -3,10 +3,12 @@
 use crate::case::{Failure, ensure};
 use crate::context::Context;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use tessera::machine::Config;
+use tessera::peer::Counting;
 use tessera::process;
 use tessera::product::Product;
 use tessera::progress::Step;
@@ -57,6 +59,16 @@ impl Meter {
             out,
             program: Some(program),
         })
+    }
+
+    /// Puts a meter into a machine that runs another hypervisor.
+    pub fn for_peer(
+        context: &Context<'_>,
+        config: &mut Config,
+        counting: &Counting,
+    ) -> Result<Self, Failure> {
+        let out = Self::add(context, config, &counting.words())?;
+        Ok(Self { out, program: None })
     }
 
     /// Puts a meter into a machine without Tessera.
@@ -159,6 +171,17 @@ fn build(project: &Project) -> Result<PathBuf, String> {
     }
 }
 
+/// What the events of one kind took at EL2, in instructions.
+#[derive(Clone, Debug)]
+pub struct Events {
+    /// How many there were.
+    pub count: u64,
+    /// Half of them took so much at most.
+    pub median: u64,
+    /// The longest.
+    pub max: u64,
+}
+
 /// The longest stretch at EL2 with interrupts masked.
 #[derive(Debug)]
 pub struct Stretch {
@@ -211,6 +234,21 @@ impl Report {
             found("operations").or_else(|| found("classes"))
         });
         counts.sum()
+    }
+
+    /// What each cause took, as `irq` or `sync/hvc`.
+    pub fn events(&self) -> BTreeMap<String, Events> {
+        let causes = self.value.pointer("/el2/causes").and_then(Value::as_array);
+        let events = |cause: &Value| {
+            let number = |name: &str| cause.get("instructions")?.get(name)?.as_u64();
+            let events = Events {
+                count: number("count")?,
+                median: number("median")?,
+                max: number("max")?,
+            };
+            Some((cause.get("cause")?.as_str()?.to_string(), events))
+        };
+        causes.into_iter().flatten().filter_map(events).collect()
     }
 
     /// The longest stretch with interrupts masked, boot left out.

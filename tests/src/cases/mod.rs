@@ -11,6 +11,7 @@ mod lateness;
 mod menu;
 mod multi;
 mod native;
+mod peer;
 mod refuse;
 mod repeat;
 mod restart;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Case> {
         multi::cases(),
         guests::cases(),
         native::cases(),
+        peer::cases(),
         counts::cases(),
         boot::cases(),
         menu::cases(),

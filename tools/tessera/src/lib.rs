@@ -21,6 +21,7 @@ pub mod image;
 pub mod initramfs;
 pub mod layout;
 pub mod machine;
+pub mod peer;
 pub mod process;
 pub mod product;
 pub mod program;
