@@ -123,9 +123,9 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, fra
     let here = cpu::affinity();
     let mut others = board.cores.iter().take(board.core_count).copied().filter(|&affinity| affinity != here);
     let mut seeds = builder.arena.room(count);
-    for (core, record) in manifest.cores.iter().enumerate() {
+    for ((core, record), stack) in manifest.cores.iter().enumerate().zip(&stacks.tops) {
         let mut policy = sched::Core::new();
-        let vcpus = builder.core_vcpus(core, &mut policy, stacks.tops[core] as u64);
+        let vcpus = builder.core_vcpus(core, &mut policy, *stack as u64);
         seeds.push(Seed {
             index: core as u16,
             affinity: if core == 0 { here } else { others.next().unwrap_or(here) },

@@ -107,7 +107,7 @@ impl Core {
                 return;
             }
             shared.power.cpu_started(index.get());
-            shared.starts[usize::from(index.get())]
+            shared.starts.get(usize::from(index.get())).copied().unwrap_or_default()
         };
         self.discard(slot);
         let vcpu = &mut self.vcpus[slot];
