@@ -86,7 +86,7 @@ at_el1:
     msr     vbar_el1, x2
     isb
     mov     x0, x19
-    bl      rt_main                 // x0 = device tree, x1 = loaded address
+    bl      bare_main                 // x0 = device tree, x1 = loaded address
 5:  wfe
     b       5b
 
@@ -134,7 +134,7 @@ interrupt:
     stp     x14, x15, [sp, #112]
     stp     x16, x17, [sp, #128]
     stp     x18, x30, [sp, #144]
-    bl      rt_interrupt            // x0 = counter on entry
+    bl      bare_interrupt            // x0 = counter on entry
     ldp     x2, x3, [sp, #16]
     ldp     x4, x5, [sp, #32]
     ldp     x6, x7, [sp, #48]
@@ -156,6 +156,6 @@ give_up:
     mrs     x1, esr_el1
     mrs     x2, elr_el1
     mrs     x3, far_el1
-    bl      rt_unexpected
+    bl      bare_unexpected
 6:  wfe
     b       6b

@@ -3,8 +3,9 @@
 //! All interrupts of the guest are of one group: group 1 on a GICv3, and on a GICv2 the group
 //! that the controller gives a guest without being asked, as Linux does.
 
-use crate::arch::{self, Registers, icc};
+use crate::arch::{self, icc};
 use crate::board::{self, Address, GicBoard, IntId};
+use crate::registers::Registers;
 
 const GICD_CTLR: usize = 0x000;
 const GICD_IGROUPR: usize = 0x080;

@@ -1,12 +1,12 @@
-//! Everything that only an instruction can do: system registers, barriers, hypervisor calls,
-//! device registers, and the work loop. The only `asm!` of the guest, with start.s.
+//! Everything that only an instruction can do: system registers, barriers, calls to the
+//! hypervisor, the MMU. With start.s.
 
 use crate::board::{Address, Conduit};
 use crate::paging::{ADDRESS_BITS, MAIR};
 use crate::time::Ticks;
 use core::arch::{asm, global_asm};
 
-/// Where rt.ld links the image.
+/// Where bare.ld links the image.
 const LINK_BASE: u64 = 0x4020_0000;
 
 global_asm!(include_str!("start.s"), link_base_high = const LINK_BASE >> 16);
@@ -115,119 +115,37 @@ pub fn wait_unless(busy: impl Fn() -> bool) {
     enable_interrupts();
 }
 
-/// Instructions of one round of [`work`].
-pub const WORK_INSTRUCTIONS: u64 = 4;
-
-/// The work: `rounds` rounds of a dependent computation, [`WORK_INSTRUCTIONS`] each.
-#[inline(never)]
-pub fn work(rounds: u64) {
-    if rounds == 0 {
-        return;
+/// Calls the hypervisor or the firmware (SMCCC): x0 to x3, and x0 of the answer.
+///
+/// # Safety
+///
+/// What is called changes no memory that Rust knows of.
+pub unsafe fn call(conduit: Conduit, arguments: [u64; 4]) -> u64 {
+    let [mut x0, x1, x2, x3] = arguments;
+    match conduit {
+        // SAFETY: SMCCC 1.0: x0-x17 may change. The rest by the promise of the caller.
+        Conduit::Hvc => unsafe {
+            asm!("hvc #0", inout("x0") x0, inout("x1") x1 => _, inout("x2") x2 => _,
+                inout("x3") x3 => _, clobber_abi("C"), options(nostack));
+        },
+        // SAFETY: as above.
+        Conduit::Smc => unsafe {
+            asm!("smc #0", inout("x0") x0, inout("x1") x1 => _, inout("x2") x2 => _,
+                inout("x3") x3 => _, clobber_abi("C"), options(nostack));
+        },
     }
-    // SAFETY: registers only.
-    unsafe {
-        asm!(
-            "2: add {value}, {value}, {left}",
-            "eor {value}, {value}, {value}, ror #7",
-            "subs {left}, {left}, #1",
-            "b.ne 2b",
-            value = inout(reg) rounds => _,
-            left = inout(reg) rounds => _,
-            options(nomem, nostack),
-        );
-    }
+    x0
 }
 
 /// Calls PSCI with no arguments. SYSTEM_OFF and SYSTEM_RESET do not come back when there is
 /// a PSCI; then the core stops here.
 pub fn psci_stop(conduit: Conduit, function: u32) -> ! {
     disable_interrupts();
-    let function = u64::from(function);
-    match conduit {
-        // SAFETY: SMCCC 1.1: x0-x17 may change. Nothing else runs afterwards.
-        Conduit::Hvc => unsafe {
-            asm!("hvc #0", inout("x0") function => _, clobber_abi("C"), options(nostack));
-        },
-        // SAFETY: as above.
-        Conduit::Smc => unsafe {
-            asm!("smc #0", inout("x0") function => _, clobber_abi("C"), options(nostack));
-        },
-    }
+    // SAFETY: nothing else runs afterwards.
+    unsafe { call(conduit, [function.into(), 0, 0, 0]) };
     loop {
         // SAFETY: waiting is always sound.
         unsafe { asm!("wfi", options(nomem, nostack)) };
-    }
-}
-
-/// Spins with interrupts masked, for ever.
-pub fn loop_masked() -> ! {
-    disable_interrupts();
-    loop {
-        work(u64::MAX);
-    }
-}
-
-/// Executes an undefined instruction.
-pub fn undefined_instruction() {
-    // SAFETY: traps to the vectors, which do not come back.
-    unsafe { asm!("udf #0x7e5", options(nostack)) };
-}
-
-/// A block of device registers. Accesses are single loads and stores with a plain base
-/// register, so that a hypervisor that emulates the device gets a valid syndrome.
-#[derive(Clone, Copy)]
-pub struct Registers(usize);
-
-impl Registers {
-    /// The registers at `address`.
-    ///
-    /// # Safety
-    ///
-    /// The pages at `address`, as far as offsets are used, are mapped as device memory and
-    /// belong to the device that the caller drives; no access changes memory of Rust's.
-    pub const unsafe fn new(address: Address) -> Self {
-        Self(address.0 as usize)
-    }
-
-    /// Reads 32 bits.
-    #[inline]
-    pub fn read(self, offset: usize) -> u32 {
-        let value: u32;
-        // SAFETY: by the promise made to `new`.
-        unsafe {
-            asm!("ldr {0:w}, [{1}]", out(reg) value, in(reg) self.0 + offset, options(nostack));
-        }
-        value
-    }
-
-    /// Reads 64 bits.
-    #[inline]
-    pub fn read64(self, offset: usize) -> u64 {
-        let value: u64;
-        // SAFETY: by the promise made to `new`.
-        unsafe {
-            asm!("ldr {0}, [{1}]", out(reg) value, in(reg) self.0 + offset, options(nostack));
-        }
-        value
-    }
-
-    /// Writes 32 bits.
-    #[inline]
-    pub fn write(self, offset: usize, value: u32) {
-        // SAFETY: by the promise made to `new`.
-        unsafe {
-            asm!("str {0:w}, [{1}]", in(reg) value, in(reg) self.0 + offset, options(nostack));
-        }
-    }
-
-    /// Writes 8 bits.
-    #[inline]
-    pub fn write8(self, offset: usize, value: u8) {
-        // SAFETY: by the promise made to `new`.
-        unsafe {
-            asm!("strb {0:w}, [{1}]", in(reg) u32::from(value), in(reg) self.0 + offset,
-                options(nostack));
-        }
     }
 }
 
