@@ -5,6 +5,7 @@ use crate::board::{Address, Conduit};
 use crate::paging::{ADDRESS_BITS, MAIR};
 use crate::time::Ticks;
 use core::arch::{asm, global_asm};
+use core::sync::atomic::AtomicU64;
 
 /// Where bare.ld links the image.
 const LINK_BASE: u64 = 0x4020_0000;
@@ -52,6 +53,46 @@ pub fn set_timer(at: Ticks) {
     instruction_barrier();
 }
 
+/// Stops the virtual timer.
+#[inline]
+pub fn stop_timer() {
+    write_register!("cntv_ctl_el0", 0);
+    instruction_barrier();
+}
+
+/// CNTPCT_EL0: the physical counter.
+pub fn physical_counter() -> Ticks {
+    instruction_barrier();
+    Ticks(read_register!("cntpct_el0"))
+}
+
+/// Makes the physical timer fire at `at`, or never.
+pub fn set_physical_timer(at: Option<Ticks>) {
+    if let Some(at) = at {
+        write_register!("cntp_cval_el0", at.0);
+    }
+    write_register!("cntp_ctl_el0", u64::from(at.is_some()));
+    instruction_barrier();
+}
+
+/// ISR_EL1.I: an interrupt waits at this core, masked or not.
+pub fn interrupt_is_pending() -> bool {
+    read_register!("isr_el1") & 1 << 7 != 0
+}
+
+/// YIELD: in every loop that waits.
+#[inline]
+pub fn spin_hint() {
+    // SAFETY: a hint.
+    unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
+}
+
+/// DSB SY: device writes are out.
+pub fn data_barrier() {
+    // SAFETY: a barrier.
+    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+}
+
 /// ISB.
 #[inline]
 pub fn instruction_barrier() {
@@ -82,6 +123,13 @@ pub mod icc {
     #[inline]
     pub fn acknowledge() -> u32 {
         read_register!("S3_0_C12_C12_0") as u32
+    }
+
+    /// ICC_SGI1R_EL1.
+    #[inline]
+    pub fn send(value: u64) {
+        write_register!("S3_0_C12_C11_5", value);
+        super::instruction_barrier();
     }
 
     /// ICC_EOIR1_EL1.
@@ -135,6 +183,37 @@ pub unsafe fn call(conduit: Conduit, arguments: [u64; 4]) -> u64 {
         },
     }
     x0
+}
+
+/// Where the vectors go on after an exception that was foreseen, 0 for none.
+#[unsafe(no_mangle)]
+static BARE_FIXUP: AtomicU64 = AtomicU64::new(0);
+
+/// [`call`] by HVC, for a machine whose HVC may be undefined: then there is no answer. To be
+/// called with interrupts masked, on the first core.
+///
+/// # Safety
+///
+/// As of `call`.
+pub unsafe fn try_hvc(function: u64) -> Option<u64> {
+    let (answer, came_back): (u64, u64);
+    // SAFETY: as in `call`; an exception at the HVC leads to the second label with nothing
+    // but `came_back` telling the difference.
+    unsafe {
+        asm!(
+            "adr x20, 3f",
+            "str x20, [x21]",
+            "mov x20, #0",
+            "hvc #0",
+            "mov x20, #1",
+            "3: str xzr, [x21]",
+            out("x20") came_back,
+            inout("x21") BARE_FIXUP.as_ptr() => _,
+            inout("x0") function => answer,
+            clobber_abi("C"), options(nostack),
+        );
+    }
+    (came_back != 0).then_some(answer)
 }
 
 /// Calls PSCI with no arguments. SYSTEM_OFF and SYSTEM_RESET do not come back when there is

@@ -73,12 +73,8 @@ fn end(line: &Line) -> ! {
         };
         // SAFETY: by the promise made to `prepare`.
         let uart = unsafe { Uart::start(board) };
-        for byte in b"\r\n".iter().chain(line.as_bytes()).chain(b"\r\n") {
-            for _ in 0..1_000_000 {
-                if uart.try_send(*byte) {
-                    break;
-                }
-            }
+        for bytes in [b"\r\n", line.as_bytes(), b"\r\n"] {
+            uart.send(bytes);
         }
     }
     stop(SYSTEM_OFF)

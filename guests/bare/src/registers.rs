@@ -19,6 +19,11 @@ impl Registers {
         Self(address.0 as usize)
     }
 
+    /// The address of the register at `offset`.
+    pub fn address(self, offset: usize) -> usize {
+        self.0 + offset
+    }
+
     /// Reads 32 bits.
     #[inline]
     pub fn read(self, offset: usize) -> u32 {

@@ -104,7 +104,18 @@ vectors:
     unexpected 1
     unexpected 2
     unexpected 3
-    unexpected 4
+    // A synchronous exception of the guest's own may have been foreseen: then go where
+    // BARE_FIXUP says (arch.rs). Without the stack: it may be what is broken.
+    .balign 0x80
+    msr     tpidr_el0, x0
+    adrp    x0, BARE_FIXUP
+    ldr     x0, [x0, :lo12:BARE_FIXUP]
+    cbz     x0, 1f
+    msr     elr_el1, x0
+    mrs     x0, tpidr_el0
+    eret
+1:  mov     x0, #4
+    b       give_up
     .balign 0x80                    // IRQ from EL1 on its own stack
     b       interrupt
     unexpected 6

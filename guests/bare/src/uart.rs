@@ -57,6 +57,17 @@ impl Uart {
         true
     }
 
+    /// Sends bytes, waiting for room, but for none of them for ever.
+    pub fn send(self, bytes: &[u8]) {
+        for byte in bytes {
+            for _ in 0..1_000_000 {
+                if self.try_send(*byte) {
+                    break;
+                }
+            }
+        }
+    }
+
     /// The next byte received.
     pub fn receive(self) -> Option<u8> {
         (self.0.read(UARTFR) & FR_RXFE == 0).then(|| self.0.read(UARTDR) as u8)
