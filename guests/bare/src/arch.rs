@@ -5,6 +5,7 @@ use crate::board::{Address, Conduit};
 use crate::paging::{ADDRESS_BITS, MAIR};
 use crate::time::Ticks;
 use core::arch::{asm, global_asm};
+use core::cell::UnsafeCell;
 use core::sync::atomic::AtomicU64;
 
 /// Where bare.ld links the image.
@@ -226,6 +227,87 @@ pub fn psci_stop(conduit: Conduit, function: u32) -> ! {
         // SAFETY: waiting is always sound.
         unsafe { asm!("wfi", options(nomem, nostack)) };
     }
+}
+
+/// What another core is started with; start.s reads it.
+#[repr(C, align(64))]
+struct Handover {
+    mair: u64,
+    tcr: u64,
+    ttbr0: u64,
+    sctlr: u64,
+    stack: u64,
+    main: u64,
+}
+
+struct HandoverSlot(UnsafeCell<Handover>);
+
+// SAFETY: written by `start_core` only, which is not called twice at a time.
+unsafe impl Sync for HandoverSlot {}
+
+/// It stays where it is: the new core reads it at its own time.
+static HANDOVER: HandoverSlot = HandoverSlot(UnsafeCell::new(Handover {
+    mair: 0,
+    tcr: 0,
+    ttbr0: 0,
+    sctlr: 0,
+    stack: 0,
+    main: 0,
+}));
+
+/// The stack of another core.
+#[repr(C, align(16))]
+pub struct Stack(UnsafeCell<[u8; 16 << 10]>);
+
+// SAFETY: only its address is taken here; the core that runs on it is its owner.
+unsafe impl Sync for Stack {}
+
+impl Stack {
+    /// A stack.
+    pub const fn new() -> Self {
+        Self(UnsafeCell::new([0; 16 << 10]))
+    }
+}
+
+/// PSCI CPU_ON (Arm DEN 0022, 5.6).
+const CPU_ON: u64 = 0xC400_0003;
+
+/// Starts another core in `main`, on `stack`, with this core's address space and vectors,
+/// interrupts masked. Returns PSCI's answer, 0 for success.
+///
+/// # Safety
+///
+/// Called once. Nobody else is given `stack`.
+pub unsafe fn start_core(
+    conduit: Conduit,
+    affinity: u64,
+    stack: &'static Stack,
+    main: extern "C" fn() -> !,
+) -> i64 {
+    let handover = Handover {
+        mair: read_register!("mair_el1"),
+        tcr: read_register!("tcr_el1"),
+        ttbr0: read_register!("ttbr0_el1"),
+        sctlr: read_register!("sctlr_el1"),
+        stack: stack.0.get().wrapping_add(1) as u64,
+        main: main as usize as u64,
+    };
+    let address = HANDOVER.0.get();
+    // SAFETY: by the promise of the caller nobody reads or writes it now.
+    unsafe { *address = handover };
+    let entry: u64;
+    // SAFETY: writes the lines of the hand-over back, of whatever size they are, and computes
+    // an address.
+    unsafe {
+        asm!(
+            "dc cvac, {0}", "dc cvac, {1}", "dc cvac, {2}", "dsb sy",
+            "adrp {entry}, second", "add {entry}, {entry}, :lo12:second",
+            in(reg) address, in(reg) address as u64 + 16, in(reg) address as u64 + 32,
+            entry = out(reg) entry, options(nostack),
+        );
+    }
+    // SAFETY: the new core has a stack of its own and begins as `second` in start.s wants.
+    unsafe { call(conduit, [CPU_ON, affinity, entry, address as u64]) as i64 }
 }
 
 /// The address range of the loaded image with its .bss and stack.

@@ -141,10 +141,7 @@ impl Gic {
     pub fn enable(&self, interrupt: IntId, priority: u8) {
         let number = interrupt.0 as usize;
         let (word, bit) = (number / 32 * 4, 1 << (number % 32));
-        let registers = match *self {
-            Self::V3 { private, .. } if number < 32 => private,
-            Self::V2 { distributor, .. } | Self::V3 { distributor, .. } => distributor,
-        };
+        let registers = self.registers_of(interrupt);
         registers.write8(GICD_IPRIORITYR + number, priority);
         match *self {
             Self::V2 { distributor, .. } if number >= 32 => {
@@ -186,11 +183,19 @@ impl Gic {
         (word >> (offset % 4 * 8)) as u8
     }
 
-    /// Keeps an SPI out, and forgets that it was pending.
-    pub fn disable(&self, spi: IntId) {
+    /// Keeps an interrupt out, and forgets that it was pending.
+    pub fn disable(&self, interrupt: IntId) {
         for register in [GICD_ICENABLER, GICD_ICPENDR] {
-            let (offset, bit) = bit_of(register, spi);
-            self.distributor().write(offset, bit);
+            let (offset, bit) = bit_of(register, interrupt);
+            self.registers_of(interrupt).write(offset, bit);
+        }
+    }
+
+    /// The frame that an interrupt's registers are in.
+    fn registers_of(&self, interrupt: IntId) -> Registers {
+        match *self {
+            Self::V3 { private, .. } if interrupt.0 < 32 => private,
+            Self::V2 { distributor, .. } | Self::V3 { distributor, .. } => distributor,
         }
     }
 

@@ -13,14 +13,12 @@ _head:
     .ascii  "ARM\x64"
     .word   0
 
-start:                              // x0 = device tree or 0; MMU and data cache off
+    // On a bare board firmware enters at EL2. Give EL1 the whole machine and return there.
+to_el1:
     msr     daifset, #0xf
-    mov     x19, x0
     mrs     x1, CurrentEL
     cmp     x1, #(2 << 2)
-    b.ne    at_el1
-
-    // On a bare board firmware enters at EL2. Give EL1 the whole machine and go there.
+    b.ne    2f
     mov     x1, #(1 << 31)          // HCR_EL2.RW: EL1 is AArch64
     msr     hcr_el2, x1
     mrs     x1, cnthctl_el2
@@ -48,11 +46,13 @@ start:                              // x0 = device tree or 0; MMU and data cache
     msr     sctlr_el1, x1
     mov     x1, #0x3c5              // EL1h, DAIF masked
     msr     spsr_el2, x1
-    adr     x1, at_el1
-    msr     elr_el2, x1
+    msr     elr_el2, x30
     eret
+2:  ret
 
-at_el1:
+start:                              // x0 = device tree or 0; MMU and data cache off
+    mov     x19, x0
+    bl      to_el1
     msr     spsel, #1
     adrp    x1, _bss_start
     add     x1, x1, :lo12:_bss_start
@@ -89,6 +89,33 @@ at_el1:
     bl      bare_main                 // x0 = device tree, x1 = loaded address
 5:  wfe
     b       5b
+
+    // Another core, started by the first with PSCI CPU_ON. x0 = its Handover (arch.rs), cleaned
+    // to memory; MMU and data cache off.
+    .section .text.second, "ax"
+second:
+    mov     x19, x0
+    bl      to_el1
+    msr     spsel, #1
+    ldp     x1, x2, [x19]           // MAIR, TCR
+    ldp     x3, x4, [x19, #16]      // TTBR0, SCTLR
+    ldp     x5, x6, [x19, #32]      // stack, where to go
+    msr     mair_el1, x1
+    msr     tcr_el1, x2
+    msr     ttbr0_el1, x3
+    isb
+    tlbi    vmalle1
+    ic      iallu
+    dsb     nsh
+    isb
+    msr     sctlr_el1, x4
+    isb
+    mov     sp, x5
+    adrp    x2, vectors
+    add     x2, x2, :lo12:vectors
+    msr     vbar_el1, x2
+    isb
+    br      x6                      // does not return
 
     // An exception that is not expected: print it and give up. x0 = vector number.
     .macro  unexpected number

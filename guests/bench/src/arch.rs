@@ -241,7 +241,7 @@ pub fn spi_self(
     }
 }
 
-/// Executes the marker of a row.
+/// Executes the marker of a row, 0 at its end.
 macro_rules! mark {
     ($number:expr) => {
         // SAFETY: writes the zero register.

@@ -13,6 +13,7 @@ use bare::registers::Registers;
 use bare::text::Line;
 use bare::time::Clock;
 use bare::uart::Uart;
+use core::cell::Cell;
 
 /// Called once by start.s, interrupts masked, MMU off; `tree` is the x0 of the boot protocol.
 #[unsafe(no_mangle)]
@@ -35,12 +36,16 @@ extern "C" fn bare_main(tree: u64) -> ! {
     // SAFETY: the same UART.
     unsafe { fault::prepare(&"bench", board.uart, board.psci) };
     // SAFETY: the controller of the board, or the gap of the `virt` board, is mapped.
-    let gic = unsafe { Gic::start(gic::probe(board.gic)) };
+    let (gic_board, gic) = unsafe {
+        let board = gic::probe(board.gic);
+        (board, Gic::start(board))
+    };
     let Some(gic) = gic else {
         panic!("no redistributor for this core");
     };
     let sources = Sources {
         gic,
+        board: gic_board,
         timer: board.timer,
         physical_timer: board.physical_timer,
     };
@@ -54,6 +59,7 @@ extern "C" fn bare_main(tree: u64) -> ! {
         gic,
         uart,
         uart_registers,
+        second: Cell::new(None),
     };
     banner(&run);
     if run.arguments.mode == Mode::Spin {

@@ -3,7 +3,7 @@
 use crate::arch::core;
 use crate::spare::MOST;
 use bare::arch;
-use bare::board::IntId;
+use bare::board::{GicBoard, IntId};
 use bare::gic::Gic;
 use bare::time::Ticks;
 use core::cell::UnsafeCell;
@@ -14,6 +14,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 pub struct Sources {
     /// The controller.
     pub gic: Gic,
+    /// Where it is, for another core to start its part.
+    pub board: GicBoard,
     /// The virtual timer, which is measured.
     pub timer: IntId,
     /// The physical timer, which ends a wait that would not end.
@@ -95,11 +97,16 @@ pub unsafe fn install(sources: Sources) {
     unsafe { *SOURCES.0.get() = Some(sources) };
 }
 
+/// What interrupts, once it was said.
+pub fn sources() -> Option<Sources> {
+    // SAFETY: written before interrupts were let in or another core was started, never after.
+    unsafe { *SOURCES.0.get() }
+}
+
 /// Called by the vector with interrupts masked; `now` is the counter as it was on entry.
 #[unsafe(no_mangle)]
 extern "C" fn bare_interrupt(now: u64) {
-    // SAFETY: written before interrupts were let in, and never after.
-    let Some(sources) = (unsafe { &*SOURCES.0.get() }) else {
+    let Some(sources) = sources() else {
         return;
     };
     let word = sources.gic.acknowledge();

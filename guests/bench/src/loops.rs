@@ -6,7 +6,7 @@ use crate::report::Outcome;
 use crate::run::Run;
 use crate::table::{Row, marker};
 use bare::arch as machine;
-use bare::board::Conduit;
+use bare::board::{Conduit, IntId};
 use bare::gic::{self, Trigger};
 use bare::time::Ticks;
 use core::arch::asm;
@@ -23,43 +23,43 @@ const UARTIMSC: usize = 0x38;
 /// GICD_ISENABLER1.
 const ISENABLER1: usize = gic::GICD_ISENABLER + 4;
 /// The SGI that a core sends itself.
-const SGI: bare::board::IntId = bare::board::IntId(1);
+const SGI: IntId = IntId(1);
 /// Looks at ISR_EL1 so often before an interrupt is given up.
 const PATIENCE: u32 = 1_000_000;
-/// Priority of everything that is measured here.
-const PRIORITY: u8 = 0x80;
+/// Priority of everything but a storm.
+pub const PRIORITY: u8 = 0x80;
 
 const NO_UART: Outcome = Outcome::NotPossible("the tree names no UART");
 const NO_SPI: Outcome = Outcome::NotPossible("the distributor has no spare SPI");
 
 impl Run<'_> {
-    /// Measures a loop row; nothing when the row is of another kind.
-    pub fn loop_row(&self, row: Row) -> Option<Outcome> {
+    /// Measures a loop row.
+    pub fn loop_row(&self, row: Row) -> Outcome {
         let rounds = self.arguments.iterations;
         let uart = self.uart_registers;
         let distributor = self.gic.distributor();
         let total = match row {
             Row::Empty => arch::empty(rounds),
-            Row::Hypercall => return Some(self.hypercall()),
+            Row::Hypercall => return self.hypercall(),
             // SAFETY: the conduit is the tree's; PSCI_VERSION only answers.
             Row::PsciVersion => unsafe { arch::psci(rounds, self.board.psci, PSCI_VERSION) },
             Row::GicdRead => arch::gicd_read(rounds, distributor, ISENABLER1),
-            Row::GicdWrite | Row::GicdDisable => return Some(self.enable_row(row)),
+            Row::GicdWrite | Row::GicdDisable => return self.enable_row(row),
             Row::UartRead => match uart {
                 Some(uart) => arch::uart_read(rounds, uart, UARTFR),
-                None => return Some(NO_UART),
+                None => return NO_UART,
             },
             Row::UartWrite => match uart {
                 Some(uart) => arch::uart_write(rounds, uart, UARTIMSC, uart.read(UARTIMSC)),
-                None => return Some(NO_UART),
+                None => return NO_UART,
             },
             Row::Sysreg => arch::sysreg(rounds),
-            Row::SgiSelf => return Some(self.sgi_self()),
-            Row::SpiSelf => return Some(self.spi_self()),
-            Row::Eoi => return Some(self.eoi()),
-            _ => return None,
+            Row::SgiSelf => return self.sgi_self(),
+            Row::SpiSelf => return self.spi_self(),
+            Row::Eoi => return self.eoi(),
+            _ => return Outcome::NotPossible("no loop row"),
         };
-        Some(self.looped(total))
+        self.looped(total)
     }
 
     fn looped(&self, total: Ticks) -> Outcome {
@@ -136,19 +136,16 @@ impl Run<'_> {
         self.handled(outcome)
     }
 
-    /// Acknowledge and end of an SPI, interrupts masked. What makes it pending is outside.
+    /// Acknowledge and end of an SGI to itself, interrupts masked. Sending it is outside.
     fn eoi(&self) -> Outcome {
-        let Some(spi) = self.spare().next() else {
-            return NO_SPI;
-        };
         let rounds = self.arguments.iterations;
-        let pend = self.gic.pend(spi);
-        self.gic.enable(spi, PRIORITY);
+        let send = self.gic.sgi(SGI, self.gic.identity());
+        self.gic.enable(SGI, PRIORITY);
         machine::disable_interrupts();
         let mut total = Ticks(0);
         let mut done = 0;
         while done < rounds {
-            pend.pull();
+            send.pull();
             machine::data_barrier();
             if !(0..PATIENCE).any(|_| machine::interrupt_is_pending()) {
                 break;
@@ -166,7 +163,6 @@ impl Run<'_> {
             done += 1;
         }
         machine::enable_interrupts();
-        self.gic.disable(spi);
         match done == rounds {
             true => self.looped(total),
             false => Outcome::TimedOut(done),

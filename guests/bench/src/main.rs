@@ -12,6 +12,7 @@
 
 mod args;
 mod report;
+mod shuffle;
 mod spare;
 mod table;
 
@@ -25,6 +26,12 @@ mod interrupts;
 mod loops;
 #[cfg(target_os = "none")]
 mod run;
+#[cfg(target_os = "none")]
+mod samples;
+#[cfg(target_os = "none")]
+mod second;
+#[cfg(target_os = "none")]
+mod storm;
 
 #[cfg(not(target_os = "none"))]
 fn main() {}

@@ -1,5 +1,6 @@
 //! What the guest prints: fixed forms that a program can read. Each line begins `bench: `.
 
+use crate::spare::MOST;
 use crate::table::Row;
 use bare::histogram::Histogram;
 use bare::text::Line;
@@ -14,13 +15,26 @@ pub enum Outcome {
     Samples,
     /// A storm that came in order, so often.
     Kept(u64),
-    /// A storm whose order was wrong: in which repetition.
-    Broken(u64),
+    /// An order that was wrong, or an interrupt that came too early.
+    Broken(Broken),
     /// Something that was waited for did not come, after so many that did.
     TimedOut(u64),
     /// The machine does not have it.
     NotPossible(&'static str),
 }
+
+/// What was wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Broken {
+    /// The repetition or the sample, from 1.
+    pub at: u64,
+    /// Of a storm: how urgent the interrupts were that came, in the order in which they came;
+    /// 0 is the most urgent.
+    pub order: Order,
+}
+
+/// See [`Broken`].
+pub type Order = [Option<usize>; MOST];
 
 /// `bench: row 3 psci_version loop 1000 total 41000 ns` and the other forms, as README.md has
 /// them. `histogram` is what the samples are in.
@@ -34,7 +48,15 @@ pub fn row(line: &mut Line, row: Row, outcome: Outcome, histogram: &Histogram) {
         }
         Outcome::Samples => samples(line, histogram),
         Outcome::Kept(times) => _ = line.number(times).text(" kept"),
-        Outcome::Broken(at) => _ = line.text("broken at ").number(at),
+        Outcome::Broken(Broken { at, order }) => {
+            line.text("broken at ").number(at);
+            if order != [None; MOST] {
+                line.text(", order");
+            }
+            for rank in order.iter().flatten() {
+                line.text(" ").number(*rank as u64);
+            }
+        }
         Outcome::TimedOut(after) => _ = line.text("timed out after ").number(after),
         Outcome::NotPossible(reason) => _ = line.text("not possible: ").text(reason),
     }
@@ -78,9 +100,17 @@ mod tests {
             shown(Row::Storm, Outcome::Kept(20), &[]),
             "bench: row 30 storm 20 kept"
         );
+        let mut order = [None; MOST];
+        let early = Broken { at: 3, order };
         assert_eq!(
-            shown(Row::Storm, Outcome::Broken(3), &[]),
-            "bench: row 30 storm broken at 3"
+            shown(Row::Timer, Outcome::Broken(early), &[]),
+            "bench: row 20 timer broken at 3"
+        );
+        order[..3].copy_from_slice(&[Some(0), Some(2), Some(1)]);
+        let disorder = Broken { at: 3, order };
+        assert_eq!(
+            shown(Row::Storm, Outcome::Broken(disorder), &[]),
+            "bench: row 30 storm broken at 3, order 0 2 1"
         );
         assert_eq!(
             shown(Row::SgiSelf, Outcome::TimedOut(5), &[]),

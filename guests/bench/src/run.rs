@@ -2,18 +2,24 @@
 
 use crate::args::Arguments;
 use crate::report::{self, Outcome};
+use crate::second::Second;
 use crate::spare;
 use crate::table::{ROWS, Row};
+use bare::arch;
 use bare::board::{Board, IntId};
 use bare::gic::Gic;
 use bare::histogram::Histogram;
 use bare::registers::Registers;
 use bare::text::Line;
-use bare::time::Clock;
+use bare::time::{Clock, Nanos, Ticks};
 use bare::uart::Uart;
+use core::cell::Cell;
 
 /// The samples of the row that runs.
 pub static SAMPLES: Histogram = Histogram::new();
+
+/// How long something is waited for beyond its time.
+pub const PATIENCE: Nanos = Nanos(1_000_000_000);
 
 /// Everything that the rows work with.
 pub struct Run<'a> {
@@ -29,6 +35,8 @@ pub struct Run<'a> {
     pub uart: Option<Uart>,
     /// Its registers.
     pub uart_registers: Option<Registers>,
+    /// The second core, once it was started.
+    pub second: Cell<Option<Second>>,
 }
 
 impl Run<'_> {
@@ -46,8 +54,40 @@ impl Run<'_> {
     }
 
     fn row(&self, row: Row) -> Outcome {
-        self.loop_row(row)
-            .unwrap_or(Outcome::NotPossible("not written yet"))
+        match row {
+            Row::Timer => self.timer::<{ Row::Timer.number() }>(false),
+            Row::TimerWfi => self.timer::<{ Row::TimerWfi.number() }>(true),
+            Row::SgiOther => self.other::<{ Row::SgiOther.number() }>(false),
+            Row::SgiOtherWfi => self.other::<{ Row::SgiOtherWfi.number() }>(true),
+            Row::SgiWrite => self.other::<{ Row::SgiWrite.number() }>(false),
+            Row::Storm => self.storm(),
+            _ => self.loop_row(row),
+        }
+    }
+
+    /// A point in time `nanos` from now.
+    pub fn from_now(&self, nanos: Nanos) -> Ticks {
+        Ticks(arch::counter().0 + self.clock.ticks(nanos).0)
+    }
+
+    /// Spins until `reached`, a second at most; says whether it was reached.
+    pub fn spin_until(&self, reached: impl Fn() -> bool) -> bool {
+        let end = self.from_now(PATIENCE);
+        while !reached() {
+            if arch::counter() >= end {
+                return reached();
+            }
+            arch::spin_hint();
+        }
+        true
+    }
+
+    /// Spins for so long.
+    pub fn spin_for(&self, nanos: Nanos) {
+        let end = self.from_now(nanos);
+        while arch::counter() < end {
+            arch::spin_hint();
+        }
     }
 
     /// SPIs that nothing uses.
