@@ -262,6 +262,12 @@ pub struct Stack(UnsafeCell<[u8; 16 << 10]>);
 // SAFETY: only its address is taken here; the core that runs on it is its owner.
 unsafe impl Sync for Stack {}
 
+impl Default for Stack {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Stack {
     /// A stack.
     pub const fn new() -> Self {

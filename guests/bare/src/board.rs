@@ -164,8 +164,8 @@ impl<'a> Board<'a> {
             .filter(|cpu| cpu.name_without_address() == "cpu" && is_enabled(cpu));
         for cpu in cpus {
             if let Some(place) = self.affinities.get_mut(self.cpus as usize) {
-                let first = || cpu.reg().ok()??.next()?.address::<u64>().ok();
-                *place = first();
+                let mut ranges = cpu.reg().ok().flatten().into_iter().flatten();
+                *place = ranges.next().and_then(|range| range.address::<u64>().ok());
             }
             self.cpus += 1;
         }

@@ -28,6 +28,12 @@ pub struct Histogram {
     max: AtomicU64,
 }
 
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// One non-empty bucket: the values from `low` to `high` inclusive were seen `count` times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {

@@ -34,7 +34,7 @@ pub struct Broken {
 }
 
 /// See [`Broken`].
-pub type Order = [Option<usize>; MOST];
+pub type Order = [Option<u8>; MOST];
 
 /// `bench: row 3 psci_version loop 1000 total 41000 ns` and the other forms, as README.md has
 /// them. `histogram` is what the samples are in.
@@ -54,7 +54,7 @@ pub fn row(line: &mut Line, row: Row, outcome: Outcome, histogram: &Histogram) {
                 line.text(", order");
             }
             for rank in order.iter().flatten() {
-                line.text(" ").number(*rank as u64);
+                line.text(" ").number((*rank).into());
             }
         }
         Outcome::TimedOut(after) => _ = line.text("timed out after ").number(after),

@@ -61,7 +61,7 @@ pub fn is_kept(order: &Order, count: usize) -> bool {
         .iter()
         .take(count)
         .enumerate()
-        .all(|(index, rank)| *rank == Some(index))
+        .all(|(index, rank)| *rank == Some(index as u8))
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ impl Run<'_> {
         for (place, index) in order.iter_mut().zip(0..spis.len() as u32) {
             let number = log.number(before.wrapping_add(index));
             let known = spis.iter().zip(ranks).find(|(spi, _)| **spi == number);
-            *place = known.map(|(_, rank)| *rank);
+            *place = known.map(|(_, rank)| *rank as u8);
         }
         match shuffle::is_kept(&order, spis.len()) {
             true => Ok(()),

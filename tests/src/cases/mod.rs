@@ -1,5 +1,6 @@
 //! All cases. Long ones come first, so that none runs alone at the end.
 
+mod bench_guest;
 mod boot;
 mod budget;
 mod bundle;
@@ -26,6 +27,7 @@ pub fn all() -> Vec<Case> {
         guests::cases(),
         native::cases(),
         counts::cases(),
+        bench_guest::cases(),
         boot::cases(),
         menu::cases(),
         fault::cases(),
