@@ -13,7 +13,8 @@
 //! A duration is a number with `ns`, `us`, `ms` or `s`. A word that is not understood is
 //! named in the first lines of output and has no effect.
 
-use crate::time::Nanos;
+use bare::time::Nanos;
+use bare::word::{duration, number};
 
 /// What the guest is to do, beside its task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,27 +121,6 @@ impl<'a> Arguments<'a> {
         }
         Some(())
     }
-}
-
-/// A decimal number: digits only.
-fn number(text: &str) -> Option<u64> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())?
-}
-
-/// A number with a unit of time.
-fn duration(text: &str) -> Option<Nanos> {
-    let unit = text.find(|letter: char| !letter.is_ascii_digit())?;
-    let (digits, unit) = text.split_at_checked(unit)?;
-    let factor = match unit {
-        "ns" => 1,
-        "us" => 1_000,
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        _ => return None,
-    };
-    number(digits)?.checked_mul(factor).map(Nanos)
 }
 
 #[cfg(test)]

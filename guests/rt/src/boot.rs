@@ -1,21 +1,22 @@
 //! The boot: from the first Rust instruction to the first release.
 
+use crate::TASK;
 use crate::args::Arguments;
-use crate::board::{Address, Board};
 use crate::console::Console;
-use crate::fault;
-use crate::gic::{self, Gic};
 use crate::interrupts::{self, Sources};
-use crate::memory::Space;
 use crate::run::{self, Run};
-use crate::text::Line;
-use crate::time::{Clock, Ticks};
-use crate::uart::Uart;
-use crate::{TASK, arch};
+use bare::arch;
+use bare::board::{Address, Board};
+use bare::fault;
+use bare::gic::{self, Gic};
+use bare::memory::Space;
+use bare::text::Line;
+use bare::time::{Clock, Ticks};
+use bare::uart::Uart;
 
 /// Called once by start.s, interrupts masked, MMU off; `tree` is the x0 of the boot protocol.
 #[unsafe(no_mangle)]
-extern "C" fn rt_main(tree: u64) -> ! {
+extern "C" fn bare_main(tree: u64) -> ! {
     let tree = Address(tree);
     // SAFETY: first, once, and the MMU is off.
     let mut space = unsafe { Space::start(tree) };
@@ -26,9 +27,9 @@ extern "C" fn rt_main(tree: u64) -> ! {
     space.add_board(&board);
 
     // SAFETY: a PL011, mapped by `add_board`.
-    let uart = board.uart.map(|uart| unsafe { Uart::start(uart.address) });
+    let uart = board.uart.map(|uart| unsafe { Uart::start(uart) });
     // SAFETY: the same UART.
-    unsafe { fault::prepare(board.uart.map(|uart| uart.address), board.psci) };
+    unsafe { fault::prepare(&"rt", board.uart, board.psci) };
     // SAFETY: the controller of the board, or the gap of the `virt` board, is mapped.
     let gic = unsafe { Gic::start(gic::probe(board.gic)) };
     let Some(gic) = gic else {

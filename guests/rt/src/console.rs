@@ -4,8 +4,8 @@
 //! read at task level after the receive interrupt. The handler itself only masks the UART and
 //! raises [`EVENT`].
 
-use crate::text::Line;
-use crate::uart::Uart;
+use bare::text::Line;
+use bare::uart::Uart;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The UART interrupted since the console looked last.

@@ -1,12 +1,12 @@
 //! The interrupt handler: the timer releases the task, the UART raises its event.
 
 use crate::TASK;
-use crate::arch;
-use crate::board::IntId;
 use crate::console;
-use crate::gic::Gic;
-use crate::time::Ticks;
-use crate::uart::Uart;
+use bare::arch;
+use bare::board::IntId;
+use bare::gic::Gic;
+use bare::time::Ticks;
+use bare::uart::Uart;
 use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -52,7 +52,7 @@ pub unsafe fn install(sources: Sources) {
 
 /// Called by the vector with interrupts masked; `now` is the counter as it was on entry.
 #[unsafe(no_mangle)]
-extern "C" fn rt_interrupt(now: u64) {
+extern "C" fn bare_interrupt(now: u64) {
     // SAFETY: written before interrupts were let in, and never after.
     let Some(sources) = (unsafe { &*SOURCES.0.get() }) else {
         return;

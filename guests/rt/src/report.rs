@@ -1,8 +1,8 @@
 //! What the guest prints: fixed forms that a program can read. Each line begins `rt: `.
 
-use crate::histogram::{Bucket, Histogram};
 use crate::task::Task;
-use crate::text::Line;
+use bare::histogram::{Bucket, Histogram};
+use bare::text::Line;
 
 /// `rt: 12 s, 12000 wake-ups, missed 0, lateness min 96 p50 128 p99 240 p999 400 max 912 ns,
 /// last max 240 ns`, on one line. All but the last are over the whole run.
@@ -44,7 +44,7 @@ fn totals(line: &mut Line, lateness: &Histogram, missed: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::{Clock, Ticks};
+    use bare::time::{Clock, Ticks};
 
     fn shown(write: impl FnOnce(&mut Line)) -> String {
         let mut line = Line::new();

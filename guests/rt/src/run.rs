@@ -2,12 +2,13 @@
 
 use crate::args::{Arguments, Mode};
 use crate::console::Console;
-use crate::fault::{self, SYSTEM_OFF, SYSTEM_RESET};
-use crate::histogram::Histogram;
-use crate::memory::Space;
-use crate::text::Line;
-use crate::time::{Clock, Nanos, Ticks};
-use crate::{TASK, arch, board::Address, report};
+use crate::{TASK, report, work};
+use bare::fault::{self, SYSTEM_OFF, SYSTEM_RESET};
+use bare::histogram::Histogram;
+use bare::memory::Space;
+use bare::text::Line;
+use bare::time::{Clock, Nanos, Ticks};
+use bare::{arch, board::Address, registers::Registers};
 
 /// An address where no machine has anything, for `mode=fault`. The guest's own tables map it,
 /// so that the access leaves the guest.
@@ -48,7 +49,7 @@ impl Run<'_> {
     pub fn run(&mut self) -> ! {
         loop {
             if let Some(job) = TASK.job() {
-                arch::work(self.rounds);
+                work::work(self.rounds);
                 TASK.complete(job);
                 self.after_job();
                 self.console.unblock();
@@ -168,16 +169,16 @@ impl Run<'_> {
         self.console.flush();
         match self.arguments.mode {
             Mode::Normal => {}
-            Mode::Loop => arch::loop_masked(),
+            Mode::Loop => work::loop_masked(),
             Mode::Fault => {
                 self.space.add_device(NOWHERE, 4);
                 // SAFETY: mapped one line above; nothing of Rust's is there.
-                let value = unsafe { arch::Registers::new(NOWHERE) }.read(0);
+                let value = unsafe { Registers::new(NOWHERE) }.read(0);
                 let mut line = Line::new();
                 line.text("rt: no fault, read ").hex(value.into());
                 self.console.line(&line);
             }
-            Mode::Undef => arch::undefined_instruction(),
+            Mode::Undef => work::undefined_instruction(),
             Mode::Reset => fault::stop(SYSTEM_RESET),
             Mode::Off => fault::stop(SYSTEM_OFF),
         }
@@ -194,11 +195,11 @@ pub fn rounds_for(work: Nanos, clock: &Clock) -> u64 {
     let mut best = u64::MAX;
     for _ in 0..SAMPLES {
         let start = arch::counter();
-        arch::work(SAMPLE_ROUNDS);
+        work::work(SAMPLE_ROUNDS);
         best = best.min(arch::counter().0 - start.0);
     }
     let measured = clock.nanos(Ticks(best)).0.max(1);
-    let exact = SAMPLE_ROUNDS * arch::WORK_INSTRUCTIONS;
+    let exact = SAMPLE_ROUNDS * work::WORK_INSTRUCTIONS;
     let nanos = if measured.abs_diff(exact) <= exact / 100 {
         exact
     } else {

@@ -9,15 +9,15 @@
 //! passed as well; each is counted as missed and none is run. So
 //! `releases = completed in time + missed (+ the one under way)` at all times.
 
-use crate::histogram::Histogram;
-use crate::time::{Ticks, to_nanos};
+use bare::histogram::Histogram;
+use bare::time::{Ticks, to_nanos};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The state that the handler and the task level share. The handler writes all of it but
 /// `completed`, and the two run on one core, so relaxed loads and stores are enough.
 pub struct Task {
     period: AtomicU64,
-    /// [`crate::time::Clock::scale`].
+    /// [`bare::time::Clock::scale`].
     scale: AtomicU64,
     /// When the next release is due; CNTV_CVAL_EL0 holds the same.
     next: AtomicU64,
@@ -120,7 +120,7 @@ impl Task {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Clock;
+    use bare::time::Clock;
     use proptest::prelude::*;
 
     const PERIOD: u64 = 62_500;

@@ -1,5 +1,6 @@
 //! All cases. Long ones come first, so that none runs alone at the end.
 
+mod bench_guest;
 mod boot;
 mod budget;
 mod bundle;
@@ -28,6 +29,7 @@ pub fn all() -> Vec<Case> {
         native::cases(),
         peer::cases(),
         counts::cases(),
+        bench_guest::cases(),
         boot::cases(),
         menu::cases(),
         fault::cases(),

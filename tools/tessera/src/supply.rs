@@ -119,12 +119,15 @@ impl<'a> Supply<'a> {
         source: &Source,
     ) -> Result<Vec<u8>, Failure> {
         let folder = self.project.root().join("guests").join(package);
-        if package.contains('/') || !folder.join("Cargo.toml").is_file() {
+        // `guests` also has what the guests share, which is no program.
+        let is_program = |folder: &Path| folder.join("src/main.rs").is_file();
+        if package.contains('/') || !is_program(&folder) {
             let guests = std::fs::read_dir(self.project.root().join("guests"));
             let mut known: Vec<String> = guests
                 .into_iter()
                 .flatten()
                 .flatten()
+                .filter(|e| is_program(&e.path()))
                 .map(|e| format!("guest:{}", e.file_name().to_string_lossy()))
                 .collect();
             known.sort();

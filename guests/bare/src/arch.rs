@@ -1,12 +1,14 @@
-//! Everything that only an instruction can do: system registers, barriers, hypervisor calls,
-//! device registers, and the work loop. The only `asm!` of the guest, with start.s.
+//! Everything that only an instruction can do: system registers, barriers, calls to the
+//! hypervisor, the MMU. With start.s.
 
 use crate::board::{Address, Conduit};
 use crate::paging::{ADDRESS_BITS, MAIR};
 use crate::time::Ticks;
 use core::arch::{asm, global_asm};
+use core::cell::UnsafeCell;
+use core::sync::atomic::AtomicU64;
 
-/// Where rt.ld links the image.
+/// Where bare.ld links the image.
 const LINK_BASE: u64 = 0x4020_0000;
 
 global_asm!(include_str!("start.s"), link_base_high = const LINK_BASE >> 16);
@@ -52,6 +54,46 @@ pub fn set_timer(at: Ticks) {
     instruction_barrier();
 }
 
+/// Stops the virtual timer.
+#[inline]
+pub fn stop_timer() {
+    write_register!("cntv_ctl_el0", 0);
+    instruction_barrier();
+}
+
+/// CNTPCT_EL0: the physical counter.
+pub fn physical_counter() -> Ticks {
+    instruction_barrier();
+    Ticks(read_register!("cntpct_el0"))
+}
+
+/// Makes the physical timer fire at `at`, or never.
+pub fn set_physical_timer(at: Option<Ticks>) {
+    if let Some(at) = at {
+        write_register!("cntp_cval_el0", at.0);
+    }
+    write_register!("cntp_ctl_el0", u64::from(at.is_some()));
+    instruction_barrier();
+}
+
+/// ISR_EL1.I: an interrupt waits at this core, masked or not.
+pub fn interrupt_is_pending() -> bool {
+    read_register!("isr_el1") & 1 << 7 != 0
+}
+
+/// YIELD: in every loop that waits.
+#[inline]
+pub fn spin_hint() {
+    // SAFETY: a hint.
+    unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
+}
+
+/// DSB SY: device writes are out.
+pub fn data_barrier() {
+    // SAFETY: a barrier.
+    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+}
+
 /// ISB.
 #[inline]
 pub fn instruction_barrier() {
@@ -82,6 +124,13 @@ pub mod icc {
     #[inline]
     pub fn acknowledge() -> u32 {
         read_register!("S3_0_C12_C12_0") as u32
+    }
+
+    /// ICC_SGI1R_EL1.
+    #[inline]
+    pub fn send(value: u64) {
+        write_register!("S3_0_C12_C11_5", value);
+        super::instruction_barrier();
     }
 
     /// ICC_EOIR1_EL1.
@@ -115,120 +164,156 @@ pub fn wait_unless(busy: impl Fn() -> bool) {
     enable_interrupts();
 }
 
-/// Instructions of one round of [`work`].
-pub const WORK_INSTRUCTIONS: u64 = 4;
-
-/// The work: `rounds` rounds of a dependent computation, [`WORK_INSTRUCTIONS`] each.
-#[inline(never)]
-pub fn work(rounds: u64) {
-    if rounds == 0 {
-        return;
+/// Calls the hypervisor or the firmware (SMCCC): x0 to x3, and x0 of the answer.
+///
+/// # Safety
+///
+/// What is called changes no memory that Rust knows of.
+pub unsafe fn call(conduit: Conduit, arguments: [u64; 4]) -> u64 {
+    let [mut x0, x1, x2, x3] = arguments;
+    match conduit {
+        // SAFETY: SMCCC 1.0: x0-x17 may change. The rest by the promise of the caller.
+        Conduit::Hvc => unsafe {
+            asm!("hvc #0", inout("x0") x0, inout("x1") x1 => _, inout("x2") x2 => _,
+                inout("x3") x3 => _, clobber_abi("C"), options(nostack));
+        },
+        // SAFETY: as above.
+        Conduit::Smc => unsafe {
+            asm!("smc #0", inout("x0") x0, inout("x1") x1 => _, inout("x2") x2 => _,
+                inout("x3") x3 => _, clobber_abi("C"), options(nostack));
+        },
     }
-    // SAFETY: registers only.
+    x0
+}
+
+/// Where the vectors go on after an exception that was foreseen, 0 for none.
+#[unsafe(no_mangle)]
+static BARE_FIXUP: AtomicU64 = AtomicU64::new(0);
+
+/// [`call`] by HVC, for a machine whose HVC may be undefined: then there is no answer. To be
+/// called with interrupts masked, on the first core.
+///
+/// # Safety
+///
+/// As of `call`.
+pub unsafe fn try_hvc(function: u64) -> Option<u64> {
+    let (answer, came_back): (u64, u64);
+    // SAFETY: as in `call`; an exception at the HVC leads to the second label with nothing
+    // but `came_back` telling the difference.
     unsafe {
         asm!(
-            "2: add {value}, {value}, {left}",
-            "eor {value}, {value}, {value}, ror #7",
-            "subs {left}, {left}, #1",
-            "b.ne 2b",
-            value = inout(reg) rounds => _,
-            left = inout(reg) rounds => _,
-            options(nomem, nostack),
+            "adr x20, 3f",
+            "str x20, [x21]",
+            "mov x20, #0",
+            "hvc #0",
+            "mov x20, #1",
+            "3: str xzr, [x21]",
+            out("x20") came_back,
+            inout("x21") BARE_FIXUP.as_ptr() => _,
+            inout("x0") function => answer,
+            clobber_abi("C"), options(nostack),
         );
     }
+    (came_back != 0).then_some(answer)
 }
 
 /// Calls PSCI with no arguments. SYSTEM_OFF and SYSTEM_RESET do not come back when there is
 /// a PSCI; then the core stops here.
 pub fn psci_stop(conduit: Conduit, function: u32) -> ! {
     disable_interrupts();
-    let function = u64::from(function);
-    match conduit {
-        // SAFETY: SMCCC 1.1: x0-x17 may change. Nothing else runs afterwards.
-        Conduit::Hvc => unsafe {
-            asm!("hvc #0", inout("x0") function => _, clobber_abi("C"), options(nostack));
-        },
-        // SAFETY: as above.
-        Conduit::Smc => unsafe {
-            asm!("smc #0", inout("x0") function => _, clobber_abi("C"), options(nostack));
-        },
-    }
+    // SAFETY: nothing else runs afterwards.
+    unsafe { call(conduit, [function.into(), 0, 0, 0]) };
     loop {
         // SAFETY: waiting is always sound.
         unsafe { asm!("wfi", options(nomem, nostack)) };
     }
 }
 
-/// Spins with interrupts masked, for ever.
-pub fn loop_masked() -> ! {
-    disable_interrupts();
-    loop {
-        work(u64::MAX);
+/// What another core is started with; start.s reads it.
+#[repr(C, align(64))]
+struct Handover {
+    mair: u64,
+    tcr: u64,
+    ttbr0: u64,
+    sctlr: u64,
+    stack: u64,
+    main: u64,
+}
+
+struct HandoverSlot(UnsafeCell<Handover>);
+
+// SAFETY: written by `start_core` only, which is not called twice at a time.
+unsafe impl Sync for HandoverSlot {}
+
+/// It stays where it is: the new core reads it at its own time.
+static HANDOVER: HandoverSlot = HandoverSlot(UnsafeCell::new(Handover {
+    mair: 0,
+    tcr: 0,
+    ttbr0: 0,
+    sctlr: 0,
+    stack: 0,
+    main: 0,
+}));
+
+/// The stack of another core.
+#[repr(C, align(16))]
+pub struct Stack(UnsafeCell<[u8; 16 << 10]>);
+
+// SAFETY: only its address is taken here; the core that runs on it is its owner.
+unsafe impl Sync for Stack {}
+
+impl Default for Stack {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
-/// Executes an undefined instruction.
-pub fn undefined_instruction() {
-    // SAFETY: traps to the vectors, which do not come back.
-    unsafe { asm!("udf #0x7e5", options(nostack)) };
+impl Stack {
+    /// A stack.
+    pub const fn new() -> Self {
+        Self(UnsafeCell::new([0; 16 << 10]))
+    }
 }
 
-/// A block of device registers. Accesses are single loads and stores with a plain base
-/// register, so that a hypervisor that emulates the device gets a valid syndrome.
-#[derive(Clone, Copy)]
-pub struct Registers(usize);
+/// PSCI CPU_ON (Arm DEN 0022, 5.6).
+const CPU_ON: u64 = 0xC400_0003;
 
-impl Registers {
-    /// The registers at `address`.
-    ///
-    /// # Safety
-    ///
-    /// The pages at `address`, as far as offsets are used, are mapped as device memory and
-    /// belong to the device that the caller drives; no access changes memory of Rust's.
-    pub const unsafe fn new(address: Address) -> Self {
-        Self(address.0 as usize)
+/// Starts another core in `main`, on `stack`, with this core's address space and vectors,
+/// interrupts masked. Returns PSCI's answer, 0 for success.
+///
+/// # Safety
+///
+/// Called once. Nobody else is given `stack`.
+pub unsafe fn start_core(
+    conduit: Conduit,
+    affinity: u64,
+    stack: &'static Stack,
+    main: extern "C" fn() -> !,
+) -> i64 {
+    let handover = Handover {
+        mair: read_register!("mair_el1"),
+        tcr: read_register!("tcr_el1"),
+        ttbr0: read_register!("ttbr0_el1"),
+        sctlr: read_register!("sctlr_el1"),
+        stack: stack.0.get().wrapping_add(1) as u64,
+        main: main as usize as u64,
+    };
+    let address = HANDOVER.0.get();
+    // SAFETY: by the promise of the caller nobody reads or writes it now.
+    unsafe { *address = handover };
+    let entry: u64;
+    // SAFETY: writes the lines of the hand-over back, of whatever size they are, and computes
+    // an address.
+    unsafe {
+        asm!(
+            "dc cvac, {0}", "dc cvac, {1}", "dc cvac, {2}", "dsb sy",
+            "adrp {entry}, second", "add {entry}, {entry}, :lo12:second",
+            in(reg) address, in(reg) address as u64 + 16, in(reg) address as u64 + 32,
+            entry = out(reg) entry, options(nostack),
+        );
     }
-
-    /// Reads 32 bits.
-    #[inline]
-    pub fn read(self, offset: usize) -> u32 {
-        let value: u32;
-        // SAFETY: by the promise made to `new`.
-        unsafe {
-            asm!("ldr {0:w}, [{1}]", out(reg) value, in(reg) self.0 + offset, options(nostack));
-        }
-        value
-    }
-
-    /// Reads 64 bits.
-    #[inline]
-    pub fn read64(self, offset: usize) -> u64 {
-        let value: u64;
-        // SAFETY: by the promise made to `new`.
-        unsafe {
-            asm!("ldr {0}, [{1}]", out(reg) value, in(reg) self.0 + offset, options(nostack));
-        }
-        value
-    }
-
-    /// Writes 32 bits.
-    #[inline]
-    pub fn write(self, offset: usize, value: u32) {
-        // SAFETY: by the promise made to `new`.
-        unsafe {
-            asm!("str {0:w}, [{1}]", in(reg) value, in(reg) self.0 + offset, options(nostack));
-        }
-    }
-
-    /// Writes 8 bits.
-    #[inline]
-    pub fn write8(self, offset: usize, value: u8) {
-        // SAFETY: by the promise made to `new`.
-        unsafe {
-            asm!("strb {0:w}, [{1}]", in(reg) u32::from(value), in(reg) self.0 + offset,
-                options(nostack));
-        }
-    }
+    // SAFETY: the new core has a stack of its own and begins as `second` in start.s wants.
+    unsafe { call(conduit, [CPU_ON, affinity, entry, address as u64]) as i64 }
 }
 
 /// The address range of the loaded image with its .bss and stack.

@@ -1,7 +1,8 @@
-//! The PL011 UART (Arm DDI 0183), as firmware or the hypervisor set its baud rate.
+//! The PL011 UART (Arm DDI 0183), as firmware or the hypervisor set its baud rate, or the generic
+//! UART of the SBSA (Arm DEN 0029, appendix B), which has some of its registers.
 
-use crate::arch::Registers;
-use crate::board::Address;
+use crate::board::UartBoard;
+use crate::registers::Registers;
 
 const UARTDR: usize = 0x00;
 const UARTFR: usize = 0x18;
@@ -27,10 +28,10 @@ impl Uart {
     ///
     /// # Safety
     ///
-    /// A PL011 is at `address`, mapped as device memory.
-    pub unsafe fn start(address: Address) -> Self {
+    /// `board` is true of the machine, and its registers are mapped as device memory.
+    pub unsafe fn start(board: UartBoard) -> Self {
         // SAFETY: by the promise of the caller.
-        let registers = unsafe { Registers::new(address) };
+        let registers = unsafe { Registers::new(board.address) };
         registers.write(UARTIMSC, 0);
         // What a loader still sends is let out first; the line is not waited for for ever.
         for _ in 0..1_000_000 {
@@ -38,8 +39,10 @@ impl Uart {
                 break;
             }
         }
-        registers.write(UARTLCR_H, 0x70);
-        registers.write(UARTCR, 0x301);
+        if !board.is_sbsa {
+            registers.write(UARTLCR_H, 0x70);
+            registers.write(UARTCR, 0x301);
+        }
         registers.write(UARTICR, 0x7FF);
         Self(registers)
     }
@@ -52,6 +55,17 @@ impl Uart {
         }
         self.0.write(UARTDR, u32::from(byte));
         true
+    }
+
+    /// Sends bytes, waiting for room, but for none of them for ever.
+    pub fn send(self, bytes: &[u8]) {
+        for byte in bytes {
+            for _ in 0..1_000_000 {
+                if self.try_send(*byte) {
+                    break;
+                }
+            }
+        }
     }
 
     /// The next byte received.

@@ -59,6 +59,12 @@ pub struct Tables {
     used: usize,
 }
 
+impl Default for Tables {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Tables {
     /// Tables that map nothing.
     pub const fn new() -> Self {

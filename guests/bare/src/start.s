@@ -13,14 +13,12 @@ _head:
     .ascii  "ARM\x64"
     .word   0
 
-start:                              // x0 = device tree or 0; MMU and data cache off
+    // On a bare board firmware enters at EL2. Give EL1 the whole machine and return there.
+to_el1:
     msr     daifset, #0xf
-    mov     x19, x0
     mrs     x1, CurrentEL
     cmp     x1, #(2 << 2)
-    b.ne    at_el1
-
-    // On a bare board firmware enters at EL2. Give EL1 the whole machine and go there.
+    b.ne    2f
     mov     x1, #(1 << 31)          // HCR_EL2.RW: EL1 is AArch64
     msr     hcr_el2, x1
     mrs     x1, cnthctl_el2
@@ -48,11 +46,13 @@ start:                              // x0 = device tree or 0; MMU and data cache
     msr     sctlr_el1, x1
     mov     x1, #0x3c5              // EL1h, DAIF masked
     msr     spsr_el2, x1
-    adr     x1, at_el1
-    msr     elr_el2, x1
+    msr     elr_el2, x30
     eret
+2:  ret
 
-at_el1:
+start:                              // x0 = device tree or 0; MMU and data cache off
+    mov     x19, x0
+    bl      to_el1
     msr     spsel, #1
     adrp    x1, _bss_start
     add     x1, x1, :lo12:_bss_start
@@ -86,9 +86,36 @@ at_el1:
     msr     vbar_el1, x2
     isb
     mov     x0, x19
-    bl      rt_main                 // x0 = device tree, x1 = loaded address
+    bl      bare_main                 // x0 = device tree, x1 = loaded address
 5:  wfe
     b       5b
+
+    // Another core, started by the first with PSCI CPU_ON. x0 = its Handover (arch.rs), cleaned
+    // to memory; MMU and data cache off.
+    .section .text.second, "ax"
+second:
+    mov     x19, x0
+    bl      to_el1
+    msr     spsel, #1
+    ldp     x1, x2, [x19]           // MAIR, TCR
+    ldp     x3, x4, [x19, #16]      // TTBR0, SCTLR
+    ldp     x5, x6, [x19, #32]      // stack, where to go
+    msr     mair_el1, x1
+    msr     tcr_el1, x2
+    msr     ttbr0_el1, x3
+    isb
+    tlbi    vmalle1
+    ic      iallu
+    dsb     nsh
+    isb
+    msr     sctlr_el1, x4
+    isb
+    mov     sp, x5
+    adrp    x2, vectors
+    add     x2, x2, :lo12:vectors
+    msr     vbar_el1, x2
+    isb
+    br      x6                      // does not return
 
     // An exception that is not expected: print it and give up. x0 = vector number.
     .macro  unexpected number
@@ -104,7 +131,18 @@ vectors:
     unexpected 1
     unexpected 2
     unexpected 3
-    unexpected 4
+    // A synchronous exception of the guest's own may have been foreseen: then go where
+    // BARE_FIXUP says (arch.rs). Without the stack: it may be what is broken.
+    .balign 0x80
+    msr     tpidr_el0, x0
+    adrp    x0, BARE_FIXUP
+    ldr     x0, [x0, :lo12:BARE_FIXUP]
+    cbz     x0, 1f
+    msr     elr_el1, x0
+    mrs     x0, tpidr_el0
+    eret
+1:  mov     x0, #4
+    b       give_up
     .balign 0x80                    // IRQ from EL1 on its own stack
     b       interrupt
     unexpected 6
@@ -134,7 +172,7 @@ interrupt:
     stp     x14, x15, [sp, #112]
     stp     x16, x17, [sp, #128]
     stp     x18, x30, [sp, #144]
-    bl      rt_interrupt            // x0 = counter on entry
+    bl      bare_interrupt            // x0 = counter on entry
     ldp     x2, x3, [sp, #16]
     ldp     x4, x5, [sp, #32]
     ldp     x6, x7, [sp, #48]
@@ -156,6 +194,6 @@ give_up:
     mrs     x1, esr_el1
     mrs     x2, elr_el1
     mrs     x3, far_el1
-    bl      rt_unexpected
+    bl      bare_unexpected
 6:  wfe
     b       6b

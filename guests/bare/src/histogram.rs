@@ -28,6 +28,12 @@ pub struct Histogram {
     max: AtomicU64,
 }
 
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// One non-empty bucket: the values from `low` to `high` inclusive were seen `count` times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
@@ -66,6 +72,16 @@ impl Histogram {
         }
         if value > self.max.load(Relaxed) {
             self.max.store(value, Relaxed);
+        }
+    }
+
+    /// Forgets everything. For the writer.
+    pub fn clear(&self) {
+        for bucket in &self.buckets {
+            bucket.store(0, Relaxed);
+        }
+        for field in [&self.count, &self.sum, &self.not_min, &self.max] {
+            field.store(0, Relaxed);
         }
     }
 
@@ -224,6 +240,16 @@ mod tests {
             assert_eq!(bucket_of(low_of(index)), index);
             assert_eq!(bucket_of(high_of(index)), index);
         }
+    }
+
+    #[test]
+    fn a_cleared_histogram_is_as_new() {
+        let histogram = filled(&[3, 700, 1_000_000]);
+        histogram.clear();
+        assert_eq!(histogram.next_bucket(0), None);
+        histogram.record(5);
+        assert_eq!((histogram.count(), histogram.sum()), (1, 5));
+        assert_eq!((histogram.min(), histogram.max()), (5, 5));
     }
 
     #[test]

@@ -2,36 +2,41 @@
 //! UART, and switches the machine off.
 
 use crate::arch;
-use crate::board::{Address, Conduit};
+use crate::board::{Address, Conduit, IntId, UartBoard};
 use crate::text::Line;
 use crate::uart::Uart;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed};
 
 /// PSCI SYSTEM_OFF (Arm DEN 0022, 5.9).
 pub const SYSTEM_OFF: u32 = 0x8400_0008;
 /// PSCI SYSTEM_RESET.
 pub const SYSTEM_RESET: u32 = 0x8400_0009;
 
+static NAME: AtomicPtr<&str> = AtomicPtr::new(ptr::null_mut());
 static UART: AtomicU64 = AtomicU64::new(0);
+static UART_IS_SBSA: AtomicBool = AtomicBool::new(false);
 static BY_SMC: AtomicBool = AtomicBool::new(false);
 static FAULTED: AtomicBool = AtomicBool::new(false);
 
-/// Tells this module how to speak and how to stop.
+/// Tells this module who speaks, how, and how to stop.
 ///
 /// # Safety
 ///
-/// A PL011 that was started is at `uart`, mapped as device memory.
-pub unsafe fn prepare(uart: Option<Address>, conduit: Conduit) {
-    UART.store(uart.map_or(0, |uart| uart.0), Relaxed);
+/// A UART that was started is where `uart` says, mapped as device memory.
+pub unsafe fn prepare(name: &'static &'static str, uart: Option<UartBoard>, conduit: Conduit) {
+    NAME.store(ptr::from_ref(name).cast_mut(), Relaxed);
+    UART_IS_SBSA.store(uart.is_some_and(|uart| uart.is_sbsa), Relaxed);
+    UART.store(uart.map_or(0, |uart| uart.address.0), Relaxed);
     BY_SMC.store(conduit == Conduit::Smc, Relaxed);
 }
 
 /// Called by every vector but the one of interrupts.
 #[unsafe(no_mangle)]
-extern "C" fn rt_unexpected(vector: u64, esr: u64, elr: u64, far: u64) -> ! {
+extern "C" fn bare_unexpected(vector: u64, esr: u64, elr: u64, far: u64) -> ! {
     let mut line = Line::new();
-    line.text("rt: unexpected exception, vector ")
-        .number(vector);
+    line.text(name()).text(": unexpected exception, vector ");
+    line.number(vector);
     line.text(", ESR ").hex(esr);
     line.text(", ELR ").hex(elr);
     line.text(", FAR ").hex(far);
@@ -41,7 +46,7 @@ extern "C" fn rt_unexpected(vector: u64, esr: u64, elr: u64, far: u64) -> ! {
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let mut line = Line::new();
-    line.text("rt: panic");
+    line.text(name()).text(": panic");
     if let Some(location) = info.location() {
         line.text(" at ").text(location.file());
         line.byte(b':').number(location.line().into());
@@ -49,19 +54,27 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     end(&line)
 }
 
+fn name() -> &'static str {
+    // SAFETY: null, or the reference that was given to `prepare`, which lives for ever.
+    unsafe { NAME.load(Relaxed).as_ref() }
+        .copied()
+        .unwrap_or("")
+}
+
 fn end(line: &Line) -> ! {
     arch::disable_interrupts();
     let uart = UART.load(Relaxed);
     // Once only: the UART may be what faults.
     if uart != 0 && !FAULTED.swap(true, Relaxed) {
+        let board = UartBoard {
+            address: Address(uart),
+            interrupt: IntId(0), // not used here
+            is_sbsa: UART_IS_SBSA.load(Relaxed),
+        };
         // SAFETY: by the promise made to `prepare`.
-        let uart = unsafe { Uart::start(Address(uart)) };
-        for byte in b"\r\n".iter().chain(line.as_bytes()).chain(b"\r\n") {
-            for _ in 0..1_000_000 {
-                if uart.try_send(*byte) {
-                    break;
-                }
-            }
+        let uart = unsafe { Uart::start(board) };
+        for bytes in [b"\r\n", line.as_bytes(), b"\r\n"] {
+            uart.send(bytes);
         }
     }
     stop(SYSTEM_OFF)

@@ -3,15 +3,25 @@
 //! All interrupts of the guest are of one group: group 1 on a GICv3, and on a GICv2 the group
 //! that the controller gives a guest without being asked, as Linux does.
 
-use crate::arch::{self, Registers, icc};
+use crate::arch::{self, icc};
 use crate::board::{self, Address, GicBoard, IntId};
+use crate::registers::Registers;
 
 const GICD_CTLR: usize = 0x000;
+const GICD_TYPER: usize = 0x004;
 const GICD_IGROUPR: usize = 0x080;
-const GICD_ISENABLER: usize = 0x100;
+/// GICD_ISENABLER0; as the next three, one bit for each interrupt.
+pub const GICD_ISENABLER: usize = 0x100;
+/// GICD_ICENABLER0.
+pub const GICD_ICENABLER: usize = 0x180;
+const GICD_ISPENDR: usize = 0x200;
+const GICD_ICPENDR: usize = 0x280;
 const GICD_IPRIORITYR: usize = 0x400;
 const GICD_ITARGETSR: usize = 0x800;
+const GICD_SGIR: usize = 0xF00;
 const GICD_IROUTER: usize = 0x6000;
+/// Interrupts from here on are not SPIs.
+const SPI_END: u32 = 1020;
 /// GICD_CTLR.RWP: a write is still taking effect.
 const CTLR_RWP: u32 = 1 << 31;
 /// GICD_PIDR2 of a GICv2, whose distributor is 4 KiB. A GICv3 has nothing there.
@@ -131,16 +141,11 @@ impl Gic {
     pub fn enable(&self, interrupt: IntId, priority: u8) {
         let number = interrupt.0 as usize;
         let (word, bit) = (number / 32 * 4, 1 << (number % 32));
-        let registers = match *self {
-            Self::V3 { private, .. } if number < 32 => private,
-            Self::V2 { distributor, .. } | Self::V3 { distributor, .. } => distributor,
-        };
+        let registers = self.registers_of(interrupt);
         registers.write8(GICD_IPRIORITYR + number, priority);
         match *self {
             Self::V2 { distributor, .. } if number >= 32 => {
-                // The first core: what GICD_ITARGETSR0 reads as for its own interrupts.
-                let own = distributor.read(GICD_ITARGETSR) as u8;
-                distributor.write8(GICD_ITARGETSR + number, own.max(1));
+                distributor.write8(GICD_ITARGETSR + number, self.identity() as u8);
             }
             Self::V2 { .. } => {}
             Self::V3 { distributor, .. } => {
@@ -155,6 +160,80 @@ impl Gic {
             }
         }
         registers.write(GICD_ISENABLER + word, bit);
+    }
+
+    /// Where the distributor's registers are.
+    pub fn distributor(&self) -> Registers {
+        match *self {
+            Self::V2 { distributor, .. } | Self::V3 { distributor, .. } => distributor,
+        }
+    }
+
+    /// The first number that is not an SPI of this distributor (GICD_TYPER.ITLinesNumber).
+    pub fn spi_end(&self) -> u32 {
+        let lines = self.distributor().read(GICD_TYPER) & 0x1F;
+        (32 * (lines + 1)).min(SPI_END)
+    }
+
+    /// Sets the priority of an SPI; returns what the controller keeps of it.
+    pub fn set_priority(&self, spi: IntId, priority: u8) -> u8 {
+        let offset = GICD_IPRIORITYR + spi.0 as usize;
+        self.distributor().write8(offset, priority);
+        let word = self.distributor().read(offset & !3);
+        (word >> (offset % 4 * 8)) as u8
+    }
+
+    /// Keeps an interrupt out, and forgets that it was pending.
+    pub fn disable(&self, interrupt: IntId) {
+        for register in [GICD_ICENABLER, GICD_ICPENDR] {
+            let (offset, bit) = bit_of(register, interrupt);
+            self.registers_of(interrupt).write(offset, bit);
+        }
+    }
+
+    /// The frame that an interrupt's registers are in.
+    fn registers_of(&self, interrupt: IntId) -> Registers {
+        match *self {
+            Self::V3 { private, .. } if interrupt.0 < 32 => private,
+            Self::V2 { distributor, .. } | Self::V3 { distributor, .. } => distributor,
+        }
+    }
+
+    /// What makes an SPI pending: a write to GICD_ISPENDR.
+    pub fn pend(&self, spi: IntId) -> Trigger {
+        let (offset, value) = bit_of(GICD_ISPENDR, spi);
+        Trigger::Store {
+            registers: self.distributor(),
+            offset,
+            value,
+        }
+    }
+
+    /// How others send this core an SGI.
+    pub fn identity(&self) -> u32 {
+        match self {
+            // What GICD_ITARGETSR0 reads as for its own interrupts; 0 where there is one core.
+            Self::V2 { distributor, .. } => (distributor.read(GICD_ITARGETSR) & 0xFF).max(1),
+            Self::V3 { .. } => arch::affinity(),
+        }
+    }
+
+    /// What sends SGI `number` to the core with this [`Gic::identity`].
+    pub fn sgi(&self, number: IntId, identity: u32) -> Trigger {
+        let number = number.0 & 0xF;
+        match *self {
+            Self::V2 { distributor, .. } => Trigger::Store {
+                registers: distributor,
+                offset: GICD_SGIR,
+                value: (identity & 0xFF) << 16 | number,
+            },
+            Self::V3 { .. } => {
+                let [aff0, aff1, aff2, aff3] = identity.to_le_bytes().map(u64::from);
+                let list = 1 << (aff0 & 0xF) | (aff0 >> 4) << 44;
+                let cluster = aff1 << 16 | aff2 << 32 | aff3 << 48;
+                Trigger::Sgi1(u64::from(number) << 24 | cluster | list)
+            }
+        }
     }
 
     /// Takes the pending interrupt; the word to hand back to [`Gic::end`]. Its low bits are
@@ -183,6 +262,43 @@ impl Gic {
             Self::V3 { .. } => 3,
         }
     }
+}
+
+/// A write that makes an interrupt.
+#[derive(Clone, Copy)]
+pub enum Trigger {
+    /// To a register of the distributor.
+    Store {
+        /// The distributor.
+        registers: Registers,
+        /// The register.
+        offset: usize,
+        /// What is written.
+        value: u32,
+    },
+    /// To ICC_SGI1R_EL1.
+    Sgi1(u64),
+}
+
+impl Trigger {
+    /// Does it.
+    #[inline]
+    pub fn pull(self) {
+        match self {
+            Self::Store {
+                registers,
+                offset,
+                value,
+            } => registers.write(offset, value),
+            Self::Sgi1(value) => icc::send(value),
+        }
+    }
+}
+
+/// Where an interrupt's bit is in the array of registers that begins at `first`.
+pub fn bit_of(first: usize, interrupt: IntId) -> (usize, u32) {
+    let number = interrupt.0 as usize;
+    (first + number / 32 * 4, 1 << (number % 32))
 }
 
 /// The redistributor whose GICR_TYPER has this core's affinity.

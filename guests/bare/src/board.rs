@@ -1,7 +1,7 @@
 //! The board: which devices there are and where, from the device tree.
 //!
 //! Follows the Devicetree Specification 0.4 and the bindings `arm,gic-v3`, `arm,gic`,
-//! `arm,pl011`, `arm,armv8-timer` and `arm,psci`. Devices at the root and on buses below it
+//! `arm,pl011`, `arm,sbsa-uart`, `arm,armv8-timer` and `arm,psci`. Devices at the root and on buses below it
 //! (`ranges` applied) are found. What the tree does not say, or when there is no tree, is
 //! taken from QEMU's `virt` board.
 
@@ -40,13 +40,15 @@ pub enum GicBoard {
     Probe,
 }
 
-/// The PL011 UART.
+/// The console: a PL011, or the part of one that the SBSA asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UartBoard {
     /// Its registers.
     pub address: Address,
     /// Its interrupt.
     pub interrupt: IntId,
+    /// Only data, flags and interrupts are there (`arm,sbsa-uart`): nothing to set up.
+    pub is_sbsa: bool,
 }
 
 /// How PSCI is called.
@@ -69,6 +71,8 @@ pub struct MemoryRange {
 
 /// The most ranges of memory that are kept.
 const MEMORY_RANGES: usize = 4;
+/// The most processors whose identity is kept.
+const CPUS: usize = 4;
 /// Buses within buses that are looked into.
 const BUS_DEPTH: u32 = 3;
 
@@ -81,10 +85,14 @@ pub struct Board<'a> {
     pub uart: Option<UartBoard>,
     /// The virtual timer's interrupt.
     pub timer: IntId,
+    /// The physical timer's interrupt.
+    pub physical_timer: IntId,
     /// How to switch the machine off.
     pub psci: Conduit,
     /// The processors, disabled ones not counted.
     pub cpus: u32,
+    /// The first of them as PSCI's CPU_ON names them: affinity as in MPIDR_EL1.
+    pub affinities: [Option<u64>; CPUS],
     /// The memory.
     pub memory: [Option<MemoryRange>; MEMORY_RANGES],
     /// `/chosen/bootargs`.
@@ -102,8 +110,10 @@ pub const VIRT_GICR_SIZE: u64 = 0x00F6_0000;
 const VIRT_UART: UartBoard = UartBoard {
     address: Address(0x0900_0000),
     interrupt: IntId(33),
+    is_sbsa: false,
 };
 const VIRTUAL_TIMER: IntId = IntId(27);
+const PHYSICAL_TIMER: IntId = IntId(30);
 
 impl<'a> Board<'a> {
     /// QEMU's `virt` board, whatever its GIC, when there is no tree.
@@ -112,8 +122,10 @@ impl<'a> Board<'a> {
             gic: GicBoard::Probe,
             uart: Some(VIRT_UART),
             timer: VIRTUAL_TIMER,
+            physical_timer: PHYSICAL_TIMER,
             psci: Conduit::Hvc,
             cpus: 1,
+            affinities: [None; CPUS],
             memory: [None; MEMORY_RANGES],
             arguments: "",
         }
@@ -138,17 +150,25 @@ impl<'a> Board<'a> {
                     }
                 }
                 "memory" => board.add_memory(node),
-                "cpus" => {
-                    let cpus = node
-                        .children()
-                        .filter(|cpu| cpu.name_without_address() == "cpu" && is_enabled(cpu));
-                    board.cpus = cpus.count() as u32;
-                }
+                "cpus" => board.add_processors(node),
                 _ => {}
             }
         }
         board.add_devices(root, &|address| Some(address), BUS_DEPTH);
         board
+    }
+
+    fn add_processors(&mut self, node: FdtNode<'a>) {
+        let cpus = node
+            .children()
+            .filter(|cpu| cpu.name_without_address() == "cpu" && is_enabled(cpu));
+        for cpu in cpus {
+            if let Some(place) = self.affinities.get_mut(self.cpus as usize) {
+                let mut ranges = cpu.reg().ok().flatten().into_iter().flatten();
+                *place = ranges.next().and_then(|range| range.address::<u64>().ok());
+            }
+            self.cpus += 1;
+        }
     }
 
     fn add_memory(&mut self, node: FdtNode<'a>) {
@@ -199,14 +219,20 @@ impl<'a> Board<'a> {
                         cpu_interface,
                     };
                 }
-            } else if is_any(&node, &["arm,pl011"]) {
+            } else if is_any(&node, &["arm,pl011", "arm,sbsa-uart"]) {
+                let is_sbsa = !is_any(&node, &["arm,pl011"]);
                 if let (None, Some((address, _)), Some(interrupt)) =
                     (self.uart, region(0), interrupt(&node, 0))
                 {
-                    self.uart = Some(UartBoard { address, interrupt });
+                    self.uart = Some(UartBoard {
+                        address,
+                        interrupt,
+                        is_sbsa,
+                    });
                 }
             } else if is_any(&node, &["arm,armv8-timer"]) {
                 // The binding's order: secure, non-secure, virtual, hypervisor.
+                self.physical_timer = interrupt(&node, 1).unwrap_or(PHYSICAL_TIMER);
                 self.timer = interrupt(&node, 2).unwrap_or(VIRTUAL_TIMER);
             } else if is_any(&node, &["arm,psci-1.0", "arm,psci-0.2", "arm,psci"]) {
                 let method = node.property("method");
@@ -363,8 +389,10 @@ mod tests {
         );
         assert_eq!(board.uart, Some(VIRT_UART));
         assert_eq!(board.timer, VIRTUAL_TIMER);
+        assert_eq!(board.physical_timer, PHYSICAL_TIMER);
         assert_eq!(board.psci, Conduit::Smc);
         assert_eq!(board.cpus, 2);
+        assert_eq!(board.affinities, [Some(0), Some(1), None, None]);
         assert_eq!(board.arguments, "period=2ms");
         assert_eq!(
             board.memory[0],
@@ -417,6 +445,25 @@ mod tests {
         assert_eq!(board.uart, None);
         assert_eq!(board.gic, GicBoard::Probe);
         assert_eq!(board.arguments, "");
+    }
+
+    #[test]
+    fn an_sbsa_uart_is_a_console_that_is_not_set_up() {
+        let blob = tree(
+            2,
+            vec![node(
+                "sbsa-uart@22000000",
+                &[
+                    ("compatible", text("arm,sbsa-uart")),
+                    ("reg", cells(&[0, 0x2200_0000, 0, 0x1000])),
+                    ("interrupts", cells(&[0, 0, 4])),
+                ],
+            )],
+        );
+        let uart = Board::from_tree(&Fdt::new(&blob).unwrap()).uart.unwrap();
+        assert_eq!(uart.address, Address(0x2200_0000));
+        assert_eq!(uart.interrupt, IntId(32));
+        assert!(uart.is_sbsa);
     }
 
     #[test]
