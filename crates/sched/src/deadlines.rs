@@ -41,6 +41,13 @@ impl<const N: usize> Deadlines<N> {
         (self.next != Time::NEVER).then_some(self.next)
     }
 
+    /// The earliest deadline, [`Time::NEVER`] if no timer is set.
+    #[inline]
+    #[must_use]
+    pub fn earliest(&self) -> Time {
+        self.next
+    }
+
     /// When `slot` is due, or `None` if it is not set.
     #[inline]
     #[must_use]

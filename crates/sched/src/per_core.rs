@@ -230,6 +230,13 @@ impl<const N: usize> Core<N> {
         (self.next != Time::NEVER).then_some(self.next)
     }
 
+    /// The same; [`Time::NEVER`] if nothing is expected.
+    #[inline]
+    #[must_use]
+    pub fn expected(&self) -> Time {
+        self.next
+    }
+
     /// Gives an entity a priority of `ceiling`, until [`Core::lower`]. Meanwhile it is
     /// charged as ever but runs on when its budget is used up, and pays the overrun back
     /// afterwards. This is for a call to a server that runs at its ceiling: the caller

@@ -2,6 +2,7 @@
 
 use crate::block::Block;
 use crate::hold::Ready;
+use crate::id::IntId;
 use crate::interface::{Groups, Maintenance};
 use crate::list_register::ListRegister;
 use crate::ready::{Levels, PrioritySet};
@@ -21,6 +22,38 @@ impl Cpu {
         Cpu {
             block: Block::new(),
             lists: Lists::new(),
+        }
+    }
+}
+
+impl Cpu {
+    /// Whether a physical interrupt is active on behalf of the private interrupt `intid`, while the vCPU is switched out.
+    #[inline(always)]
+    pub(crate) fn parked_in_flight(&self, intid: IntId) -> bool {
+        let bit = u32::from(intid.get() & 31);
+        let mask = 1u32.wrapping_shl(bit);
+        if self.block.linked & mask == 0 {
+            return false;
+        }
+        // The hardware has deactivated it at the end of the virtual one.
+        let by_hardware = self.block.held & self.block.held_physical & mask != 0;
+        !(by_hardware && self.lists.parked(u32::from(self.block.slot(bit))).is_invalid())
+    }
+
+    /// Makes the private interrupt `intid` pending in its list register, which is put by, if that has held it since it came
+    /// last ([`quick_hw`](crate::Vgic::quick_hw) likewise).
+    #[inline(always)]
+    pub(crate) fn repeat_parked(&mut self, intid: IntId) -> bool {
+        let bit = u32::from(intid.get() & 31);
+        let slot = usize::from(self.block.slot(bit) & 15);
+        match self.lists.parked.get_mut(slot) {
+            Some(lr)
+                if self.block.express & 1u32.wrapping_shl(bit) != 0 && lr.is_hardware() =>
+            {
+                *lr = lr.with_pending();
+                true
+            }
+            _ => false,
         }
     }
 }

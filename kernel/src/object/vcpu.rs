@@ -4,6 +4,7 @@ use super::Partition;
 use crate::arch::context::{El1, Fp, Frame};
 use crate::arch::gic::VirtualState;
 use crate::arch::timer;
+use crate::console;
 use crate::fault::defect;
 use core::ops::{Index, IndexMut};
 use vgic::VcpuIndex;
@@ -153,6 +154,18 @@ impl Vcpu {
             os_lock: true,
             fp: Fp::new(),
         }
+    }
+
+    /// Whether it has work at EL2 to do before it runs, or may not run at all.
+    #[inline(always)]
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.run != Run::Ready
+            || self.asked != 0
+            || self.job != Job::None
+            || self.report.is_some()
+            || self.status.is_some()
+            || console::is_ready() && self.index.get() == 0 && console::has_work(self.partition.index, &self.partition.output)
     }
 
     /// VMPIDR_EL2: affinity 0.0.0.index.
