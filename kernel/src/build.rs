@@ -32,15 +32,15 @@ impl Stacks {
     #[must_use]
     pub fn new(arena: &mut Arena, count: usize) -> Self {
         let mut stacks = Self { guards: [Pa::new(0); MAX_CORES], tops: [Image::stack_top(); MAX_CORES], count };
-        for core in 1..count {
-            (stacks.guards[core], stacks.tops[core]) = arena.stack(STACK);
+        for (guard, top) in stacks.guards.iter_mut().zip(&mut stacks.tops).take(count).skip(1) {
+            (*guard, *top) = arena.stack(STACK);
         }
         stacks
     }
 
     /// The pages below them.
     pub fn guards(&self) -> impl Iterator<Item = Pa> {
-        self.guards[1..self.count.max(1)].iter().copied()
+        self.guards.iter().take(self.count).skip(1).copied()
     }
 }
 
@@ -179,12 +179,15 @@ impl Builder<'_> {
         self.vtcr = space.vtcr();
         let vcpus = self.manifest.vcpus(record);
         let slots = &mut self.slots;
-        let links = self.arena.slice(vcpus.len(), |i| {
-            let core = vcpus[i].core.get();
-            let slot = &mut slots[usize::from(core)];
+        let mut links = self.arena.room(vcpus.len());
+        for vcpu in vcpus {
+            let core = vcpu.core.get();
+            // The manifest's check has seen to it that there is one.
+            let Some(slot) = slots.get_mut(usize::from(core)) else { defect("no core for a vCPU") };
+            links.push(VcpuLink { core, slot: *slot, requests: AtomicU32::new(0) });
             *slot += 1;
-            VcpuLink { core, slot: *slot - 1, requests: AtomicU32::new(0) }
-        });
+        }
+        let links = links.all();
         let devices = self.device_slots(record);
         let loads = self.manifest.loads(record);
         let shared = self.shared(record, space);
@@ -288,7 +291,7 @@ impl Builder<'_> {
     /// The vCPUs of one core, in the order of their slots, and their entities.
     #[inline(never)]
     fn core_vcpus(&mut self, core: usize, policy: &mut sched::Core<MAX_CONTEXTS_PER_CORE>, stack: u64) -> &'static mut [Vcpu] {
-        let mut made = self.arena.room(usize::from(self.slots[core]));
+        let mut made = self.arena.room(self.slots.get(core).map_or(0, |&slots| usize::from(slots)));
         for (record, partition) in self.manifest.partitions().iter().zip(system::partitions()) {
             for (index, vcpu) in self.manifest.vcpus(record).iter().enumerate() {
                 if usize::from(vcpu.core.get()) == core {

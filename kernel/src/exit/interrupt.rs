@@ -51,7 +51,7 @@ fn serve(frame: *mut Frame, interrupt: Acknowledged) -> Resume {
 }
 
 /// Takes the most urgent pending interrupt.
-#[unsafe(link_section = ".text.hot")]
+#[inline(never)]
 pub fn take(core: &mut Core) {
     let Some(interrupt) = core.gic.acknowledge() else {
         return;

@@ -144,7 +144,6 @@ impl Core {
     }
 
     /// The loaded vCPU's slot. Exits come from a loaded vCPU.
-    #[inline(always)]
     pub fn slot(&self) -> usize {
         self.loaded
     }
@@ -168,7 +167,7 @@ impl Core {
     }
 
     /// Ends the handling of an exit: says what runs now.
-    #[inline(always)]
+    #[inline(never)]
     pub fn leave(&mut self) -> Resume {
         if self.again {
             return self.choose(timer::now());

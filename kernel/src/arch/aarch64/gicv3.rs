@@ -343,17 +343,14 @@ core::arch::global_asm!(
     .endm
 
     .section .text.low, "ax"
-    .balign 64
     .global lists_take
 lists_take:
     each_list take_list
-    .balign 64
     .global lists_put
 lists_put:
     each_list put_list
 
     // x9 = index, x10 = mask, x11 = value; x9 = whether it was done. Uses x12 and x13.
-    .balign 64
     .global list_make_pending
 list_make_pending:
     cmp     x9, #4
