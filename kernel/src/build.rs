@@ -59,7 +59,6 @@ pub struct Seed {
     index: u16,
     affinity: u64,
     stack: usize,
-    kind: CorePolicy,
     policy: Option<sched::Core<MAX_CONTEXTS_PER_CORE>>,
     vcpus: Option<&'static mut [Vcpu]>,
     gic: GicAddresses,
@@ -80,7 +79,7 @@ impl Seed {
             refuse(|line| line.text("core ").number(u64::from(self.index)).text(" has no redistributor in the device tree"));
         };
         let target = gic.target();
-        let core = self.core.insert(Core::new(self.index, gic, controls, self.kind, policy, vcpus, self.own));
+        let core = self.core.insert(Core::new(self.index, gic, controls, policy, vcpus, self.own));
         for intid in [crate::arch::gic::KICK, timer::EL1_VIRTUAL, self.own.timer, self.own.maintenance] {
             core.gic.enable(intid);
         }
@@ -123,14 +122,13 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, fra
     let here = cpu::affinity();
     let mut others = board.cores.iter().take(board.core_count).copied().filter(|&affinity| affinity != here);
     let mut seeds = builder.arena.room(count);
-    for ((core, record), stack) in manifest.cores.iter().enumerate().zip(&stacks.tops) {
+    for (core, stack) in (0..count).zip(&stacks.tops) {
         let mut policy = sched::Core::new();
         let vcpus = builder.core_vcpus(core, &mut policy, *stack as u64);
         seeds.push(Seed {
             index: core as u16,
             affinity: if core == 0 { here } else { others.next().unwrap_or(here) },
             stack: stacks.tops[core],
-            kind: CorePolicy::decode(record.policy).unwrap_or(CorePolicy::Shared),
             policy: Some(policy),
             vcpus: Some(vcpus),
             gic: board.gic,
@@ -291,12 +289,14 @@ impl Builder<'_> {
     /// The vCPUs of one core, in the order of their slots, and their entities.
     #[inline(never)]
     fn core_vcpus(&mut self, core: usize, policy: &mut sched::Core<MAX_CONTEXTS_PER_CORE>, stack: u64) -> &'static mut [Vcpu] {
+        let policy_of = self.manifest.cores.get(core).and_then(|record| CorePolicy::decode(record.policy));
+        let hcr = control::guest_traps(policy_of != Some(CorePolicy::Pinned));
         let mut made = self.arena.room(self.slots.get(core).map_or(0, |&slots| usize::from(slots)));
         for (record, partition) in self.manifest.partitions().iter().zip(system::partitions()) {
             for (index, vcpu) in self.manifest.vcpus(record).iter().enumerate() {
                 if usize::from(vcpu.core.get()) == core {
                     let entity = entity(vcpu, partition, policy);
-                    made.push(Vcpu::new(partition, VcpuIndex::new(index as u8), entity, stack));
+                    made.push(Vcpu::new(partition, VcpuIndex::new(index as u8), entity, hcr, stack));
                 }
             }
         }

@@ -373,34 +373,24 @@ impl Vgic<'_> {
     ///
     /// Returns the other vCPUs to kick, and whether the physical interrupt of `timer`, a private one, is active on behalf of
     /// the vCPU. Whoever kicks a vCPU that is switched out has its core call [`sync`](Vgic::sync), as for one that is loaded.
-    #[inline(always)]
+    /// [`Cpu::quick_save`](crate::Cpu::quick_save) does the same when there is no upkeep.
+    #[inline(never)]
     pub fn save<H: CpuInterface>(
         &mut self,
         vcpu: VcpuIndex,
         timer: IntId,
         hw: &mut H,
     ) -> (VcpuSet, bool) {
-        let Some(cpu) = self.cpus.get_mut(usize::from(vcpu.get())) else {
+        let index = vcpu.get();
+        let Some(cpu) = self.cpus.get_mut(usize::from(index)) else {
             return (VcpuSet::EMPTY, false);
         };
-        let lists = &mut cpu.lists;
-        if lists.dirty | lists.release != 0 || !lists.maintenance.is_off() {
-            let kicks = self.save_all(vcpu, hw);
-            return (kicks, self.hw_in_flight(vcpu, timer));
+        if let Some(in_flight) = cpu.quick_save(timer, hw) {
+            return (VcpuSet::EMPTY, in_flight);
         }
-        lists.loaded = false;
-        hw.take(lists.used, &mut lists.parked);
-        (VcpuSet::EMPTY, cpu.parked_in_flight(timer))
-    }
-
-    #[inline(never)]
-    fn save_all<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
-        let index = vcpu.get();
         let mut kicks = self.sync(vcpu, hw);
-        let Some(lists) = self.lists(index) else {
-            return kicks;
-        };
-        for slot in Bits(lists.used) {
+        let used = self.lists(index).map_or(0, |lists| lists.used);
+        for slot in Bits(used) {
             let lr = hw.read(slot as usize);
             kicks |= self.fold(index, slot, lr, hw);
             hw.write(slot as usize, ListRegister::EMPTY);
@@ -413,7 +403,7 @@ impl Vgic<'_> {
                 hw.set_maintenance(Maintenance::OFF);
             }
         }
-        kicks.without(vcpu)
+        (kicks.without(vcpu), self.hw_in_flight(vcpu, timer))
     }
 
     /// Switches a vCPU in, and serves it. The list registers must be empty and maintenance off, as `save` and
@@ -422,7 +412,8 @@ impl Vgic<'_> {
     /// `timer` is the private interrupt of the vCPU's timer, linked to the physical one of the same number. If the timer ran
     /// out meanwhile (`due`) that would come as soon as the vCPU runs; it is delivered here instead. Returns the other
     /// vCPUs to kick, and whether the physical interrupt is now active on behalf of the vCPU.
-    #[inline(always)]
+    /// [`Cpu::quick_load`](crate::Cpu::quick_load) does the same when nothing has happened meanwhile.
+    #[inline(never)]
     pub fn load<H: CpuInterface>(
         &mut self,
         vcpu: VcpuIndex,
@@ -433,34 +424,17 @@ impl Vgic<'_> {
         let Some(cpu) = self.cpus.get_mut(usize::from(vcpu.get())) else {
             return (VcpuSet::EMPTY, false);
         };
-        let in_flight = cpu.parked_in_flight(timer);
-        let due = due && !in_flight;
-        let quiet =
-            cpu.lists.is_quiet() && cpu.lists.eoi == 0 && cpu.lists.maintenance.is_off();
-        cpu.lists.loaded = true;
-        let left = due && !(quiet && cpu.repeat_parked(timer));
-        hw.put(cpu.lists.used, &cpu.lists.parked);
-        let mut kicks = VcpuSet::EMPTY;
-        if !quiet || left {
-            kicks = self.serve_loaded(vcpu, timer, left, hw);
+        if let Some(in_flight) = cpu.quick_load(timer, due, hw) {
+            return (VcpuSet::EMPTY, in_flight);
         }
-        (kicks, in_flight | due)
-    }
-
-    /// What [`load`](Vgic::load) may have to do besides.
-    #[inline(never)]
-    fn serve_loaded<H: CpuInterface>(
-        &mut self,
-        vcpu: VcpuIndex,
-        timer: IntId,
-        due: bool,
-        hw: &mut H,
-    ) -> VcpuSet {
+        let in_flight = cpu.parked_in_flight(timer);
+        cpu.lists.loaded = true;
+        hw.put(cpu.lists.used, &cpu.lists.parked);
         let mut kicks = self.serve(vcpu, hw);
-        if due {
+        if due && !in_flight {
             kicks |= self.deliver_hw(vcpu, timer, timer, hw);
         }
-        kicks
+        (kicks, in_flight | due)
     }
 
     /// Whether an interrupt is there for which a WFI would return, once it is flushed.

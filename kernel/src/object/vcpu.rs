@@ -68,6 +68,10 @@ pub struct Vcpu {
     pub timer: timer::Virtual,
     /// Its virtual CPU interface likewise.
     pub interface: VirtualState,
+    /// HCR_EL2 while it runs.
+    pub hcr: u64,
+    /// VMPIDR_EL2: affinity 0.0.0.index.
+    pub affinity: u64,
     /// Its partition.
     pub partition: &'static Partition,
     /// Which vCPU of the partition it is.
@@ -106,6 +110,15 @@ impl Vcpus {
     pub fn len(&self) -> usize {
         self.0.len()
     }
+
+    /// The vCPU in a slot; in place, for the shortest paths.
+    #[inline(always)]
+    pub fn at(&mut self, slot: usize) -> &mut Vcpu {
+        match self.0.get_mut(slot) {
+            Some(vcpu) => vcpu,
+            None => defect("no vCPU in a slot"),
+        }
+    }
 }
 
 // Slots come from the core's own records, never from a guest.
@@ -123,17 +136,14 @@ impl Index<usize> for Vcpus {
 impl IndexMut<usize> for Vcpus {
     #[inline(never)]
     fn index_mut(&mut self, slot: usize) -> &mut Vcpu {
-        match self.0.get_mut(slot) {
-            Some(vcpu) => vcpu,
-            None => defect("no vCPU in a slot"),
-        }
+        self.at(slot)
     }
 }
 
 impl Vcpu {
     /// A vCPU that is off.
     #[must_use]
-    pub fn new(partition: &'static Partition, index: VcpuIndex, entity: sched::Index, stack: u64) -> Self {
+    pub fn new(partition: &'static Partition, index: VcpuIndex, entity: sched::Index, hcr: u64, stack: u64) -> Self {
         let mut frame = Frame::new();
         frame.core_stack = stack;
         Self {
@@ -141,6 +151,8 @@ impl Vcpu {
             el1: El1::new(),
             timer: timer::Virtual::default(),
             interface: VirtualState::default(),
+            hcr,
+            affinity: 1 << 31 | u64::from(index.get()),
             partition,
             index,
             entity,
@@ -166,12 +178,6 @@ impl Vcpu {
             || self.report.is_some()
             || self.status.is_some()
             || console::is_ready() && self.index.get() == 0 && console::has_work(self.partition.index, &self.partition.output)
-    }
-
-    /// VMPIDR_EL2: affinity 0.0.0.index.
-    #[must_use]
-    pub fn affinity(&self) -> u64 {
-        1 << 31 | u64::from(self.index.get())
     }
 
     /// Puts every register back to its value out of reset, to start at `entry`. It must not be loaded.

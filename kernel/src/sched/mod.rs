@@ -18,7 +18,7 @@ use crate::arch::{cpu, timer};
 use crate::object::{Job, Partition, Run, State, Vcpu, Vcpus, request};
 use crate::{console, exit};
 use core::sync::atomic::Ordering;
-use manifest::{CorePolicy, MAX_CONTEXTS_PER_CORE};
+use manifest::MAX_CONTEXTS_PER_CORE;
 use sched::{Deadlines, Slot, Time};
 use vgic::VcpuSet;
 
@@ -60,8 +60,6 @@ pub struct Core {
     pub controls: Controls,
     /// Who is to run.
     pub policy: sched::Core<MAX_CONTEXTS_PER_CORE>,
-    /// Several contexts or one.
-    pub kind: CorePolicy,
     /// When who is to wake.
     pub deadlines: Deadlines<{ MAX_CONTEXTS_PER_CORE * TIMERS }>,
     /// The vCPUs that are bound to this core.
@@ -102,7 +100,6 @@ impl Core {
         index: u16,
         gic: Gic,
         controls: Controls,
-        kind: CorePolicy,
         policy: sched::Core<MAX_CONTEXTS_PER_CORE>,
         vcpus: &'static mut [Vcpu],
         own: OwnInterrupts,
@@ -112,7 +109,6 @@ impl Core {
             gic,
             controls,
             policy,
-            kind,
             deadlines: Deadlines::new(),
             vcpus: Vcpus(vcpus),
             loaded: NOBODY,
@@ -189,17 +185,10 @@ impl Core {
             self.again = false;
             if let Some(index) = self.policy.pick(Time(now)) {
                 let slot = index.get();
-                let vcpu = &mut self.vcpus[slot];
-                let next = &raw const vcpu.frame;
-                if !vcpu.has_work() {
+                if !self.vcpus.at(slot).has_work() {
                     // What led here must not add to a switch.
-                    if self.loaded != slot && !cpu::interrupt_pending() {
-                        self.switch(slot, now);
-                    }
-                    if self.loaded == slot && !self.again {
-                        self.set_alarm();
-                        let previous = core::mem::replace(&mut self.interrupted, core::ptr::null_mut());
-                        return Resume { next, previous };
+                    if self.loaded == slot || !cpu::interrupt_pending() {
+                        return self.go(slot, now);
                     }
                 } else {
                     self.rearm();
@@ -220,6 +209,21 @@ impl Core {
             }
             now = timer::now();
         }
+    }
+
+    /// Goes on with a vCPU, which the policy has chosen. `now` is the counter.
+    #[unsafe(link_section = ".text.hot")]
+    #[inline(never)]
+    fn go(&mut self, slot: usize, now: u64) -> Resume {
+        if self.loaded != slot {
+            self.switch(slot, now);
+            if self.again {
+                return self.choose(timer::now());
+            }
+        }
+        self.set_alarm();
+        let previous = core::mem::replace(&mut self.interrupted, core::ptr::null_mut());
+        Resume { next: &raw const self.vcpus.at(slot).frame, previous }
     }
 
     /// Does a piece of the work at EL2 that a vCPU has.
@@ -271,41 +275,53 @@ impl Core {
         self.set_alarm();
     }
 
-    /// EL2's timer has fired while a guest ran: looks at every deadline that is due, and chooses.
+    /// EL2's timer has fired while a guest ran: wakes whoever's deadline has come, and chooses.
     #[inline(always)]
     pub fn expire(&mut self) -> Resume {
-        let now = self.due();
+        self.alarm = Time::NEVER;
+        timer::clear_alarm();
+        let now = timer::now();
+        // Mostly the virtual timer of one vCPU that waits for nothing else and is more urgent than what runs.
+        if let Some(which) = self.deadlines.expire(Time(now)) {
+            let slot = usize::from(which.0) / TIMERS;
+            if usize::from(which.0) % TIMERS == Timer::Virtual as usize && self.deadlines.earliest().0 > now {
+                let vcpu = self.vcpus.at(slot);
+                if vcpu.run == Run::Waiting && self.policy.preempt(vcpu.entity, Time(now)) {
+                    vcpu.run = Run::Ready;
+                    if !vcpu.has_work() && !cpu::interrupt_pending() {
+                        return self.go(slot, now);
+                    }
+                    return self.choose(now);
+                }
+            }
+            self.expired(slot, which.0, now);
+        }
+        self.due(now);
         self.choose(now)
     }
 
     /// EL2's timer has fired while EL2 worked or waited.
     #[inline(never)]
     pub fn look_at_deadlines(&mut self) {
-        self.due();
+        self.alarm = Time::NEVER;
+        timer::clear_alarm();
+        self.due(timer::now());
         self.again = true;
     }
 
-    /// Wakes whoever's deadline has come; returns the counter.
-    #[inline(always)]
-    fn due(&mut self) -> u64 {
-        self.alarm = Time::NEVER;
-        timer::clear_alarm();
-        let now = timer::now();
+    /// Wakes whoever's deadline has come. `now` is the counter.
+    #[inline(never)]
+    fn due(&mut self, now: u64) {
         while let Some(Slot(which)) = self.deadlines.expire(Time(now)) {
-            let slot = usize::from(which) / TIMERS;
-            if usize::from(which) % TIMERS == Timer::Virtual as usize {
-                self.wake_at(slot, now);
-            } else {
-                self.expired(slot, which, now);
-            }
+            self.expired(usize::from(which) / TIMERS, which, now);
         }
-        now
     }
 
-    /// Another timer than the virtual one has run out.
+    /// A timer has run out.
     #[inline(never)]
     fn expired(&mut self, slot: usize, which: u8, now: u64) {
         match usize::from(which) % TIMERS {
+            0 => self.wake_at(slot, now),
             1 => exit::sysreg::physical_timer_fired(self, slot),
             2 => {
                 self.vcpus[slot].partition.output.flush();
@@ -335,9 +351,9 @@ impl Core {
     }
 
     /// The same; `now` is the counter.
-    #[inline(always)]
+    #[inline(never)]
     fn wake_at(&mut self, slot: usize, now: u64) {
-        let vcpu = &mut self.vcpus[slot];
+        let vcpu = self.vcpus.at(slot);
         if vcpu.run == Run::Waiting {
             vcpu.run = Run::Ready;
             self.policy.wake(vcpu.entity, Time(now));

@@ -3,8 +3,7 @@
 
 use super::{Core, NOBODY, Timer};
 use crate::arch::{cpu, timer};
-use crate::object::Run;
-use manifest::CorePolicy;
+use crate::object::{Partition, Run};
 use sched::Time;
 use vgic::{IntId, VcpuSet};
 
@@ -15,38 +14,49 @@ impl Core {
     /// Makes another vCPU than the loaded one the one that runs at the exception return. `now` is the counter.
     #[inline(always)]
     pub(super) fn switch(&mut self, slot: usize, now: u64) {
-        let mut kicked = (self.loaded != NOBODY).then(|| self.store(self.loaded));
-        let shared_core = self.kind == CorePolicy::Shared;
+        let before = self.loaded;
+        let kicked = if before == NOBODY { VcpuSet::EMPTY } else { self.store(before) };
         let allow_fp = self.fp_owner == slot;
-        let vcpu = &mut self.vcpus[slot];
+        let vcpu = self.vcpus.at(slot);
         let partition = vcpu.partition;
         // SAFETY: what was in the processor has been stored, and these belong to one vCPU.
         unsafe {
             vcpu.el1.load();
-            self.controls.guest(partition.vttbr, vcpu.affinity(), shared_core);
+            self.controls.guest(vcpu.hcr, partition.vttbr, vcpu.affinity);
         }
         self.controls.allow_fp(allow_fp);
         self.gic.load_virtual(&vcpu.interface);
         // From here on the processor's own timer says when.
-        self.deadlines.clear(Timer::Virtual.slot(slot));
+        if self.deadlines.is_set(Timer::Virtual.slot(slot)) {
+            self.deadlines.clear(Timer::Virtual.slot(slot));
+        }
         // A timer that ran out meanwhile would interrupt at once: that exit is spared.
         let due = vcpu.timer.deadline().is_some_and(|at| at <= now);
-        let (others, in_flight) = partition.shared.enter().vgic().load(vcpu.index, VIRTUAL_TIMER, due, &mut self.gic);
+        let (others, in_flight) = {
+            let mut shared = partition.shared.enter();
+            match shared.cpu(vcpu.index).quick_load(VIRTUAL_TIMER, due, &mut self.gic) {
+                Some(in_flight) => (VcpuSet::EMPTY, in_flight),
+                None => shared.vgic().load(vcpu.index, VIRTUAL_TIMER, due, &mut self.gic),
+            }
+        };
         // The physical interrupt is active exactly while the loaded vCPU's virtual one is in flight.
         if self.timer_active != in_flight {
             self.timer_active = in_flight;
             self.gic.set_active(timer::EL1_VIRTUAL, in_flight);
         }
         vcpu.timer.load();
-        let before = core::mem::replace(&mut self.loaded, slot);
-        if let Some(kicked) = &mut kicked
-            && !kicked.is_empty()
-        {
-            self.deliver(self.vcpus[before].partition, *kicked);
+        self.loaded = slot;
+        if kicked.bits() | others.bits() != 0 {
+            self.deliver_both(before, kicked, partition, others);
         }
-        if !others.is_empty() {
-            self.deliver(partition, others);
+    }
+
+    #[inline(never)]
+    fn deliver_both(&mut self, before: usize, kicked: VcpuSet, partition: &Partition, others: VcpuSet) {
+        if !kicked.is_empty() {
+            self.deliver(self.vcpus[before].partition, kicked);
         }
+        self.deliver(partition, others);
     }
 
     /// Stores the loaded vCPU's registers, except those that the entry code stores.
@@ -61,14 +71,20 @@ impl Core {
     /// The same for the vCPU in `slot`, which is the loaded one; returns the other vCPUs of its partition to kick.
     #[inline(always)]
     fn store(&mut self, slot: usize) -> VcpuSet {
-        let vcpu = &mut self.vcpus[slot];
+        let vcpu = self.vcpus.at(slot);
         vcpu.el1.save();
         vcpu.timer = timer::Virtual::save();
-        let (kicked, in_flight) = vcpu.partition.shared.enter().vgic().save(vcpu.index, VIRTUAL_TIMER, &mut self.gic);
+        let (kicked, in_flight) = {
+            let mut shared = vcpu.partition.shared.enter();
+            match shared.cpu(vcpu.index).quick_save(VIRTUAL_TIMER, &mut self.gic) {
+                Some(in_flight) => (VcpuSet::EMPTY, in_flight),
+                None => shared.vgic().save(vcpu.index, VIRTUAL_TIMER, &mut self.gic),
+            }
+        };
         self.gic.save_virtual(&mut vcpu.interface);
-        // What is in flight already needs no second wake-up.
-        if !in_flight
-            && vcpu.run != Run::Off
+        // Only one that waits must be woken by its timer, and what is in flight already needs no second wake-up.
+        if vcpu.run == Run::Waiting
+            && !in_flight
             && let Some(at) = vcpu.timer.deadline()
         {
             self.deadlines.set(Timer::Virtual.slot(slot), Time(at));
