@@ -76,7 +76,7 @@ impl Seed {
         control::forget_all_guest_translations();
         let gic = start_gic(&self.gic);
         let (Some(policy), Some(vcpus), Some(gic)) = (self.policy.take(), self.vcpus.take(), gic) else {
-            refuse(|line| line.text("core ").number(u64::from(self.index)).text(" has no redistributor in the device tree"));
+            refuse(|line| line.text(&"core ").number(u64::from(self.index)).text(&" has no redistributor in the device tree"));
         };
         let target = gic.target();
         let core = self.core.insert(Core::new(self.index, gic, controls, policy, vcpus, self.own));
@@ -102,7 +102,7 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, fra
     let count = manifest.cores.len();
     if count > board.core_count {
         refuse(|line| {
-            line.text("the system needs ").number(count as u64).text(" cores, the board has ").number(board.core_count as u64)
+            line.text(&"the system needs ").number(count as u64).text(&" cores, the board has ").number(board.core_count as u64)
         });
     }
     let version = match board.gic {
@@ -143,8 +143,8 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, fra
     }
     let (partitions, used) = (partitions.len() as u64, builder.arena.used() >> 10);
     let mut line = console::early();
-    line.text("system ").name(&manifest.header.system).text(": ").number(partitions).text(" partition(s), ");
-    line.number(count as u64).text(" core(s), ").number(used).text(" KiB of kernel objects").end();
+    line.text(&"system ").name(&manifest.header.system).text(&": ").number(partitions).text(&" partition(s), ");
+    line.number(count as u64).text(&" core(s), ").number(used).text(&" KiB of kernel objects").end();
     seeds.all()
 }
 
@@ -168,8 +168,8 @@ impl Builder<'_> {
         let needs = GicVersion::decode(record.gic).unwrap_or(GicVersion::Any);
         if !needs.suits(self.version) {
             refuse_partition(name, |line| {
-                line.text(" needs a GICv").number(needs as u64).text(", the board has a GICv").number(self.version as u64);
-                line.text(": a guest's interrupt controller is its board's")
+                line.text(&" needs a GICv").number(needs as u64).text(&", the board has a GICv").number(self.version as u64);
+                line.text(&": a guest's interrupt controller is its board's")
             });
         }
         let (regions, mut space) = self.space(index, record);
@@ -202,8 +202,8 @@ impl Builder<'_> {
         let refused = |error: stage2::Error| -> ! {
             refuse_partition(name, |line| {
                 let (at, size) = error.numbers();
-                line.text(" cannot have its address space: ").text(error.reason());
-                line.text(", ").hex(at.unwrap_or(0)).text(" + ").hex(size.unwrap_or(0))
+                line.text(&" cannot have its address space: ").text(&error.reason());
+                line.text(&", ").hex(at.unwrap_or(0)).text(&" + ").hex(size.unwrap_or(0))
             })
         };
         let vmid = Vmid::new(index + 1).unwrap_or_else(|| defect("no VMID for a partition"));
@@ -217,8 +217,8 @@ impl Builder<'_> {
             let rights = Rights { write: ram, execute: true };
             space.map(self.arena, &mut Tlb, Mapping { ipa: Ipa::new(r.ipa), pa: r.pa, size: r.size, kind: Kind::Normal, rights }).unwrap_or_else(|error| refused(error));
             let mut line = console::early();
-            line.name(name).text(if ram { ": RAM " } else { ": ROM " }).hex(r.ipa);
-            line.text("-").hex(r.ipa + r.size).text(" at ").hex(r.pa.get()).end();
+            line.name(name).text(if ram { &": RAM " } else { &": ROM " }).hex(r.ipa);
+            line.text(&"-").hex(r.ipa + r.size).text(&" at ").hex(r.pa.get()).end();
             regions.push(r);
         }
         if let GicAddresses::V2 { guest, .. } = self.board.gic {
@@ -239,7 +239,7 @@ impl Builder<'_> {
         };
         let bad = || -> ! {
             refuse_partition(&record.name, |line| {
-                line.text(" has more vCPUs or interrupts than its interrupt controller can have")
+                line.text(&" has more vCPUs or interrupts than its interrupt controller can have")
             })
         };
         let mut distributor = Distributor::new();
@@ -310,7 +310,7 @@ fn entity(record: &manifest::Vcpu, partition: &Partition, policy: &mut sched::Co
     let budget = (budget != 0).then(|| Budget { time: ticks(budget), period: ticks(period) });
     let Some(entity) = policy.add(Params { priority: record.priority, budget }, Time(timer::now())) else {
         refuse_partition(&partition.name, |line| {
-            line.text(": its budget is not valid on a counter of ").number(timer::frequency()).text(" Hz")
+            line.text(&": its budget is not valid on a counter of ").number(timer::frequency()).text(&" Hz")
         });
     };
     entity
@@ -325,15 +325,15 @@ fn place(partition: &'static manifest::Name, region: &manifest::Region, frames: 
         frames.take(size, align).or_else(|| frames.take(size, (2 << 20).min(align)))
             .unwrap_or_else(|| {
                 refuse_partition(partition, |line| {
-                    line.text(" needs ").number(size >> 20).text(" MiB of contiguous memory, the board has ");
-                    line.number(frames.largest() >> 20).text(" MiB left")
+                    line.text(&" needs ").number(size >> 20).text(&" MiB of contiguous memory, the board has ");
+                    line.number(frames.largest() >> 20).text(&" MiB left")
                 })
             })
     } else {
         let range = Range::new(pa, size);
         if !frames.take_at(range) {
             refuse_partition(partition, |line| {
-                line.text(" wants memory at physical address ").hex(pa).text(", where none is free")
+                line.text(&" wants memory at physical address ").hex(pa).text(&", where none is free")
             });
         }
         range
@@ -413,8 +413,8 @@ pub fn start_cores(seeds: &'static mut [Seed], root: Pa) -> ! {
         let at = mmu::image_pa() + (core::ptr::from_ref(place) as usize - Image::start()) as u64;
         if let Err(error) = smc::cpu_on(seed.affinity, entry, at) {
             refuse(|line| {
-                line.text("core ").number(u64::from(seed.index)).text(" (").hex(seed.affinity);
-                line.text(") does not start: ").text(error)
+                line.text(&"core ").number(u64::from(seed.index)).text(&" (").hex(seed.affinity);
+                line.text(&") does not start: ").text(&error)
             });
         }
     }

@@ -519,7 +519,7 @@ impl Line {
 
     /// Adds text.
     #[inline(never)]
-    pub fn text(&mut self, text: &str) -> &mut Self {
+    pub fn text(&mut self, text: &&str) -> &mut Self {
         self.bytes(text.as_bytes())
     }
 
@@ -532,7 +532,7 @@ impl Line {
     /// Adds a number in hexadecimal.
     #[inline(never)]
     pub fn hex(&mut self, value: u64) -> &mut Self {
-        self.text("0x").digits(value, 16)
+        self.text(&"0x").digits(value, 16)
     }
 
     /// Adds a number in decimal.
@@ -560,7 +560,7 @@ impl Line {
     /// Adds a word of an error.
     pub fn word(&mut self, word: Word<'_>) {
         match word {
-            Word::Text(text) => self.text(text),
+            Word::Text(text) => self.text(&text),
             Word::Number(value) => self.number(value),
             Word::Hex(value) => self.hex(value),
         };
@@ -568,7 +568,7 @@ impl Line {
 
     /// Ends the line.
     pub fn end(&mut self) {
-        self.text(if self.early { "\r\n" } else { "\n" });
+        self.text(if self.early { &"\r\n" } else { &"\n" });
     }
 }
 
@@ -582,7 +582,7 @@ pub fn say(write: impl FnOnce(&mut Line)) {
 #[must_use]
 pub fn early() -> Line {
     let mut line = Line { early: true };
-    line.text("[tessera] ");
+    line.text(&"[tessera] ");
     line
 }
 

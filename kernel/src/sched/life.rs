@@ -225,7 +225,7 @@ impl Core {
                 }
             }
             console::Key::Quit => {
-                console::say(|line| line.text("powering off").end());
+                console::say(|line| line.text(&"powering off").end());
                 console::drain_all();
                 smc::system_off();
             }

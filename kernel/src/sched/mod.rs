@@ -178,7 +178,6 @@ impl Core {
     }
 
     /// Chooses who runs, and does the work at EL2 of whoever's turn it is, until a guest is to run. `now` is the counter.
-    #[unsafe(link_section = ".text.hot")]
     #[inline(never)]
     pub fn choose(&mut self, mut now: u64) -> Resume {
         loop {
