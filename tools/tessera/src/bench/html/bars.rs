@@ -91,25 +91,22 @@ fn spoken(bar: &Bar) -> String {
 pub fn axis(scale: &Scale, unit: &str, (top, bottom): (f64, f64)) -> Element {
     let (from, to) = scale.places;
     let mut axis = classed("g", "axis").with("aria-hidden", "true");
-    for mark in scale.marks(((to - from) / 60.0) as usize) {
+    let apart = if scale.log { 36.0 } else { 60.0 };
+    let text = |x: f64, y: f64| {
+        let text = element("text").at("x", x).at("y", y);
+        text.with("text-anchor", "middle")
+    };
+    for mark in scale.marks(((to - from) / apart) as usize) {
         let x = scale.at(mark);
         let line = element("line").at("x1", x).at("x2", x);
-        axis = axis.child(line.at("y1", top).at("y2", bottom)).child(
-            element("text")
-                .at("x", x)
-                .at("y", bottom + 12.0)
-                .with("text-anchor", "middle")
-                .text(number::short(mark)),
-        );
+        axis = axis
+            .child(line.at("y1", top).at("y2", bottom))
+            .child(text(x, bottom + 12.0).text(number::short(mark)));
     }
-    let kind = if scale.log { ", logarithmic" } else { "" };
-    axis.child(
-        element("text")
-            .at("x", (from + to) / 2.0)
-            .at("y", bottom + 25.0)
-            .with("text-anchor", "middle")
-            .text(format!("{unit}{kind}")),
-    )
+    let kind = if scale.log { "logarithmic" } else { "" };
+    let mut words = vec![unit, kind];
+    words.retain(|w| !w.is_empty());
+    axis.child(text((from + to) / 2.0, bottom + 25.0).text(words.join(", ")))
 }
 
 fn row(bar: &Bar, middle: f64, scale: &Scale) -> Element {

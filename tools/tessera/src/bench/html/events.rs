@@ -32,9 +32,23 @@ pub fn events(report: &Report, peers: &Peers) -> Element {
         .child(folded("Events at EL2", &HEADS, &table(&report.events)))
 }
 
+/// What tells the rows of a picture apart; what FP has to do with it is a condition too.
+fn labels(rows: &[&Event]) -> Labels {
+    let fp = |e: &&Event| match e.fp.as_str() {
+        "" => String::new(),
+        fp => format!("FP {fp}"),
+    };
+    let fp: Vec<String> = rows.iter().map(fp).collect();
+    Labels::of(
+        rows.iter()
+            .zip(&fp)
+            .map(|(e, fp)| (&e.setting, fp.as_str())),
+    )
+}
+
 fn group(mut rows: Vec<&Event>, peers: &Peers) -> Element {
     rows.sort_by_key(|e| peers.order(&e.setting.system));
-    let labels = Labels::of(rows.iter().map(|e| (&e.setting, e.fp.as_str())));
+    let labels = labels(&rows);
     let bars: Vec<Bar> = rows
         .iter()
         .zip(labels.each)
@@ -175,7 +189,7 @@ pub fn lines(report: &Report, peers: &Peers) -> Element {
 
 fn lines_group(mut rows: Vec<&Event>, peers: &Peers) -> Element {
     rows.sort_by_key(|e| peers.order(&e.setting.system));
-    let labels = Labels::of(rows.iter().map(|e| (&e.setting, e.fp.as_str())));
+    let labels = labels(&rows);
     let bar = |(event, label): (&&Event, String)| {
         let (code, data) = (event.code_lines.median, event.data_lines.median);
         Bar {

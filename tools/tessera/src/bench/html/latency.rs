@@ -99,7 +99,7 @@ fn numbers(l: &Latency, label: &str) -> Vec<Cell> {
     let mut row = vec![Cell::text(label), Cell::whole(l.count)];
     row.push(match l.missed {
         0 => Cell::whole(0),
-        n => Cell::Bad(format!("▲ {}", whole(n))),
+        n => Cell::Bad(n as f64, format!("▲ {}", whole(n))),
     });
     row.extend([l.p50, l.p99, l.p999, l.max].map(ns));
     row

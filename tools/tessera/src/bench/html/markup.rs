@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn places_have_one_decimal() {
-        let rect = element("rect").at("x", 3.14159).at("y", 2.0).at("z", -0.01);
+        let rect = element("rect").at("x", 3.149).at("y", 2.0).at("z", -0.01);
         assert_eq!(rect.to_string(), "<rect x=\"3.1\" y=\"2\" z=\"0\"></rect>");
     }
 }

@@ -36,6 +36,7 @@ pub fn short(value: f64) -> String {
     match units.iter().find(|(least, _)| value.abs() >= *least) {
         Some((1e4, unit)) => measured(value / 1e3) + unit,
         Some((factor, unit)) => measured(value / factor) + unit,
+        None if value.abs() >= 1e3 => measured(value),
         None => trimmed(value, 3),
     }
 }
@@ -94,8 +95,8 @@ mod tests {
 
     #[test]
     fn an_axis_has_short_marks() {
-        let shown: Vec<String> = [0.0, 0.5, 120.0, 10_000.0, 2.5e6, 1e9].map(short).into();
-        assert_eq!(shown, ["0", "0.5", "120", "10 k", "2.5 M", "1 G"]);
+        let shown: Vec<String> = [0.0, 0.005, 2500.0, 10_000.0, 2.5e6, 1e9].map(short).into();
+        assert_eq!(shown, ["0", "0.005", "2,500", "10 k", "2.5 M", "1 G"]);
         let shown: Vec<String> = [160.0, 12_500.0, 3e6, 2e9].map(time).into();
         assert_eq!(shown, ["160 ns", "12.5 µs", "3 ms", "2 s"]);
     }

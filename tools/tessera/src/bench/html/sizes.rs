@@ -52,5 +52,5 @@ fn group(mut rows: Vec<&Size>, peers: &Peers) -> Element {
     };
     let bars: Vec<Bar> = rows.iter().map(bar).collect();
     let (name, title) = rows.first().map_or(("", ""), |s| (&s.name, &s.title));
-    titled(name, title, "", &bars, &name.replace('_', " "))
+    titled(name, title, "", &bars, "")
 }

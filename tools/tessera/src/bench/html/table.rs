@@ -10,8 +10,8 @@ pub enum Cell {
     Text(String),
     /// A number: its value, for sorting, and how it is shown.
     Number(f64, String),
-    /// Words that warn.
-    Bad(String),
+    /// A number that warns.
+    Bad(f64, String),
 }
 
 impl Cell {
@@ -51,9 +51,13 @@ impl Cell {
         };
         match self {
             Self::Text(text) => cell.text(text),
-            Self::Bad(text) => cell.with("class", "bad").text(text),
+            Self::Bad(value, text) => {
+                let cell = cell.with("class", "n bad");
+                cell.with("data-value", value).text(text)
+            }
             Self::Number(value, text) => {
-                cell.with("class", "n").with("data-value", value).text(text)
+                let cell = cell.with("class", "n");
+                cell.with("data-value", value).text(text)
             }
         }
     }

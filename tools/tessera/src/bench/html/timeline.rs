@@ -24,7 +24,9 @@ pub fn timelines(report: &Report) -> Element {
     {
         return part.child(nothing("No time line was recorded"));
     }
-    part.children(report.timelines.iter().map(one))
+    // (Somebody has one colour on the whole page.)
+    let names = everybody(&report.timelines);
+    part.children(report.timelines.iter().map(|t| one(t, &names)))
 }
 
 const WIDTH: f64 = 1140.0;
@@ -36,9 +38,9 @@ const LEFT: f64 = 60.0;
 const ROWS: usize = 400;
 
 /// Everybody who ran, in the order in which they came.
-fn everybody(timeline: &Timeline) -> Vec<&str> {
+fn everybody<'a>(timelines: impl IntoIterator<Item = &'a Timeline>) -> Vec<&'a str> {
     let mut names: Vec<&str> = Vec::new();
-    for span in timeline.cores.iter().flatten() {
+    for span in timelines.into_iter().flat_map(|t| t.cores.iter().flatten()) {
         if !names.contains(&span.who.as_str()) {
             names.push(&span.who);
         }
@@ -59,8 +61,7 @@ fn class(who: &str, names: &[&str]) -> String {
     }
 }
 
-fn one(timeline: &Timeline) -> Element {
-    let names = everybody(timeline);
+fn one(timeline: &Timeline, names: &[&str]) -> Element {
     let ends = timeline.cores.iter().flatten().map(|s| s.to);
     let starts = timeline.cores.iter().flatten().map(|s| s.from);
     let (from, to) = (starts.min().unwrap_or(0), ends.max().unwrap_or(1));
@@ -75,9 +76,9 @@ fn one(timeline: &Timeline) -> Element {
         )
         .child(axis(&scale, "instructions", (0.0, bottom)));
     let lanes = timeline.cores.iter().enumerate();
-    let lanes = lanes.map(|(core, spans)| lane(core, spans, &names, &scale));
+    let lanes = lanes.map(|(core, spans)| lane(core, spans, names, &scale));
     let key = |who: &&str| {
-        let class = class(who, &names);
+        let class = class(who, names);
         element("li")
             .child(classed("span", format!("swatch {class}")))
             .text(who)
@@ -88,7 +89,7 @@ fn one(timeline: &Timeline) -> Element {
     };
     figure(&timeline.title, &below, picture.children(lanes))
         .with("class", "wide")
-        .child(classed("ul", "legend").children(names.iter().map(key)))
+        .child(classed("ul", "legend").children(everybody([timeline]).iter().map(key)))
         .child(table(
             &format!("{}: who had how much", timeline.title),
             &SHARES,
@@ -150,7 +151,7 @@ const SHARES: [&str; 5] = ["core", "who", "instructions", "share, %", "stretches
 
 /// For each core and everybody on it: instructions and stretches.
 fn totals(timeline: &Timeline) -> Vec<(usize, &str, u64, usize)> {
-    let names = everybody(timeline);
+    let names = everybody([timeline]);
     let mut totals = Vec::new();
     for (core, spans) in timeline.cores.iter().enumerate() {
         for who in &names {
@@ -227,7 +228,10 @@ mod tests {
             cores: vec![(0..100_000).map(many).collect()],
             ..Timeline::default()
         };
-        let rects = one(&timeline).to_string().matches("<rect").count();
+        let rects = one(&timeline, &["rt", "EL2"])
+            .to_string()
+            .matches("<rect")
+            .count();
         assert!((1000..6000).contains(&rects), "{rects}");
     }
 

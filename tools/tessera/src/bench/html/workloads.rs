@@ -98,6 +98,19 @@ fn group(name: &str, kernel: &str, mut rows: Vec<&Workload>, peers: &Peers) -> E
     let said: Vec<String> = said
         .map(|(w, label)| format!("{label}: {}", ratio(w.ratio)))
         .collect();
+    let lateness: Vec<Element> = rows
+        .iter()
+        .zip(&labels.each)
+        .filter_map(|(w, label)| {
+            let [average, latest] = w.latency?.map(|us| trimmed(us, 1));
+            let said = format!(": late by {average} µs on average, {latest} µs at most (virtual)");
+            Some(
+                classed("p", "cause")
+                    .child(element("b").text(label))
+                    .text(said),
+            )
+        })
+        .collect();
     let one = scale.at(1.0);
     let picture = classed("svg", "picture")
         .with("viewBox", format!("0 0 {WIDTH} {}", bottom + 30.0))
@@ -122,7 +135,7 @@ fn group(name: &str, kernel: &str, mut rows: Vec<&Workload>, peers: &Peers) -> E
         ("", common) => common.to_string(),
         (kernel, common) => format!("{kernel} · {common}"),
     };
-    figure(name, &below, picture.children(rows))
+    figure(name, &below, picture.children(rows)).children(lateness)
 }
 
 fn upright(class: &str, x: f64, (top, bottom): (f64, f64)) -> Element {
@@ -178,10 +191,6 @@ fn row(
                 .with("dx", 6)
                 .text(format!("{word}{}", trimmed(budget, 4))),
         );
-    }
-    if let Some([average, latest]) = work.latency {
-        let said = format!("{} / {} µs", trimmed(average, 1), trimmed(latest, 1));
-        number = number.child(classed("tspan", "aside").with("dx", 6).text(said));
     }
     row.child(number)
 }
