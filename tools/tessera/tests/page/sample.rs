@@ -65,7 +65,8 @@ fn counts(median: u64, spread: u64) -> Counts {
 
 fn events() -> Vec<Event> {
     type Row = ((&'static str, u8, &'static str), u64, u64, [u64; 2]);
-    let all: [(&str, &str, u64, Option<u64>, &[Row]); 7] = [
+    type Group = (&'static str, &'static str, u64, Option<u64>, &'static [Row]);
+    let all: [Group; 7] = [
         (
             "hypercall",
             "A call that does nothing",
