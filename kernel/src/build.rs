@@ -64,6 +64,7 @@ pub struct Seed {
     gic: GicAddresses,
     vtcr: u64,
     own: OwnInterrupts,
+    trace: Option<trace::Ring<'static>>,
     core: Option<Core>,
 }
 
@@ -80,6 +81,7 @@ impl Seed {
         };
         let target = gic.target();
         let core = self.core.insert(Core::new(self.index, gic, controls, policy, vcpus, self.own));
+        core.trace = self.trace.take();
         for intid in [crate::arch::gic::KICK, timer::EL1_VIRTUAL, self.own.timer, self.own.maintenance] {
             core.gic.enable(intid);
         }
@@ -128,7 +130,7 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, fra
         seeds.push(Seed {
             index: core as u16,
             affinity: if core == 0 { here } else { others.next().unwrap_or(here) },
-            stack: stacks.tops[core],
+            stack: *stack,
             policy: Some(policy),
             vcpus: Some(vcpus),
             gic: board.gic,
@@ -138,6 +140,7 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, fra
                 maintenance: board.maintenance,
                 console: board.uart.map(|(_, _, intid)| intid).filter(|_| core == 0),
             },
+            trace: trace_ring(core as u16, manifest.trace_bytes() as usize, builder.frames),
             core: None,
         });
     }
@@ -296,7 +299,11 @@ impl Builder<'_> {
             for (index, vcpu) in self.manifest.vcpus(record).iter().enumerate() {
                 if usize::from(vcpu.core.get()) == core {
                     let entity = entity(vcpu, partition, policy);
-                    made.push(Vcpu::new(partition, VcpuIndex::new(index as u8), entity, hcr, stack));
+                    let mut vcpu = Vcpu::new(partition, VcpuIndex::new(index as u8), entity, hcr, stack);
+                    if self.manifest.trace_bytes() != 0 {
+                        crate::trace::enter(&mut vcpu.frame);
+                    }
+                    made.push(vcpu);
                 }
             }
         }
@@ -401,6 +408,23 @@ fn start_gic(gic: &GicAddresses) -> Option<Gic> {
             Gic::V3(gicv3::Core::start(registers(distributor), &redistributors.map(registers))?)
         }
     })
+}
+
+/// Makes a core's trace ring, if there is to be one.
+#[inline(never)]
+fn trace_ring(core: u16, bytes: usize, frames: &mut Frames) -> Option<trace::Ring<'static>> {
+    if bytes == 0 {
+        return None;
+    }
+    let size = trace::size(bytes) as u64;
+    let Some(range) = frames.take(size, 4096) else {
+        refuse(|line| line.text(&"there is no memory for a trace ring of ").number(size).text(&" bytes"));
+    };
+    let mut line = console::early();
+    line.text(&"trace: core ").number(u64::from(core)).text(&" at ").hex(range.start).text(&", ").number(size).text(&" bytes").end();
+    // SAFETY: just taken, shown by the window, and nobody else's for ever.
+    let memory = unsafe { core::slice::from_raw_parts_mut(mmu::window(Pa::new(range.start)) as *mut u64, trace::words(bytes)) };
+    trace::Ring::new(memory, core, timer::frequency()).ok()
 }
 
 /// Starts the other cores, then runs this one.

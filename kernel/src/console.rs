@@ -277,22 +277,23 @@ pub fn kernel_has_work() -> bool {
     KERNEL_RING.is_ready() && !FULL.load(Ordering::Relaxed)
 }
 
-/// Brings up to [`PIECE`] characters to the port.
-pub fn work() {
+/// Brings up to [`PIECE`] characters to the port; how many.
+pub fn work() -> u32 {
     let Some(mut output) = OUTPUT.try_lock() else {
         cpu::yield_now(); // another core is at it
-        return;
+        return 0;
     };
-    for _ in 0..PIECE {
+    for done in 0..PIECE {
         if !output.step() {
             // Whatever becomes ready from here on says so itself.
             READY.store(false, Ordering::SeqCst);
             if FULL.load(Ordering::Relaxed) || INPUT.load(Ordering::Relaxed) || output.next_source().is_some() {
                 READY.store(true, Ordering::Relaxed);
             }
-            return;
+            return done as u32;
         }
     }
+    PIECE as u32
 }
 
 /// Whether the kernel's last line is still on its way.

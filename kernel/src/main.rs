@@ -16,6 +16,7 @@ mod object;
 mod platform;
 mod sched;
 mod system;
+mod trace;
 mod vmm;
 
 use crate::arch::mmu::{BootMap, Map};
