@@ -47,7 +47,15 @@ fn serve(frame: *mut Frame, interrupt: Acknowledged) -> Resume {
         core.gic.complete(interrupt);
         return core.expire();
     }
-    if interrupt.is_interrupt() {
+    if interrupt.intid() == gic::KICK {
+        core.gic.complete(interrupt);
+        // The requests were written before the interrupt was sent: read them after it was acknowledged.
+        cpu::dsb();
+        if core.serve_loaded() {
+            return Resume::same(frame);
+        }
+        core.serve_requests();
+    } else if interrupt.is_interrupt() {
         other(core, interrupt);
     }
     core.leave()

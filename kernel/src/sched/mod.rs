@@ -72,7 +72,7 @@ pub struct Core {
     /// Whose general-purpose registers are: the frame that was interrupted. Null if they are void.
     interrupted: *mut Frame,
     /// Who should run may have changed.
-    again: bool,
+    pub again: bool,
     /// A deadline has changed since EL2's timer was armed.
     rearm: bool,
     /// What EL2's timer is armed for.
@@ -441,6 +441,7 @@ impl Core {
     }
 
     /// Another core has kicked this one: serves the requests to its vCPUs.
+    #[inline(never)]
     pub fn serve_requests(&mut self) {
         for slot in 0..self.vcpus.len() {
             let vcpu = &self.vcpus[slot];
@@ -454,7 +455,28 @@ impl Core {
         }
     }
 
+    /// The request to the loaded vCPU, which was interrupted, if that is to get one more interrupt of a kind that it has had
+    /// before. Whether that was all there is to serve.
+    #[inline(always)]
+    pub fn serve_loaded(&mut self) -> bool {
+        let slot = self.loaded;
+        let vcpu = self.vcpus.at(slot);
+        let Some(link) = vcpu.partition.link(vcpu.index) else {
+            return false;
+        };
+        let just = link.requests.compare_exchange(request::ATTENTION, 0, Ordering::AcqRel, Ordering::Relaxed);
+        if just.is_err() {
+            return false;
+        }
+        let done = vcpu.partition.shared.enter().vgic().quick_serve(vcpu.index, &mut self.gic);
+        if !done {
+            link.requests.fetch_or(request::ATTENTION, Ordering::Relaxed);
+        }
+        done && self.vcpus.len() == 1
+    }
+
     /// Notes what is asked of a vCPU. All that takes long is its own work, in its place and at its priority.
+    #[inline(never)]
     fn serve(&mut self, slot: usize, what: u32) {
         if what & !(request::FLUSH | request::ATTENTION) != 0 {
             let vcpu = &mut self.vcpus[slot];

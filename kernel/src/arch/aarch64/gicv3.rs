@@ -244,7 +244,7 @@ impl Core {
                 "bl {routine}",
                 routine = sym list_make_pending,
                 inout("x9") index => done, in("x10") mask, in("x11") value,
-                out("x12") _, out("x13") _, out("x30") _,
+                out("x12") _, out("x30") _,
                 options(nomem, nostack)
             );
         }
@@ -350,28 +350,30 @@ lists_take:
 lists_put:
     each_list put_list
 
-    // x9 = index, x10 = mask, x11 = value; x9 = whether it was done. Uses x12 and x13.
+    // x9 = index, x10 = mask, x11 = value; x9 = whether it was done. Uses x12.
+    .macro make_pending_in n
+    mrs     x12, s3_4_c12_c12_\n
+    and     x9, x12, x10
+    cmp     x9, x11
+    b.ne    4f
+    orr     x12, x12, #1 << 62
+    msr     s3_4_c12_c12_\n, x12
+    mov     x9, #1
+    ret
+    .endm
     .global list_make_pending
 list_make_pending:
-    cmp     x9, #4
-    b.hs    3f
-    adr     x12, 1f
-    add     x12, x12, x9, lsl #4
-    br      x12
-1:  .irp    n, 0, 1, 2, 3
-    mrs     x13, s3_4_c12_c12_\n
-    b       2f
-    msr     s3_4_c12_c12_\n, x13
-    ret
-    .endr
-2:  and     x9, x13, x10
-    cmp     x9, x11
-    b.ne    3f
-    orr     x13, x13, #1 << 62
-    mov     x9, #1
-    add     x12, x12, #8
-    br      x12
-3:  mov     x9, xzr
+    cbnz    x9, 1f
+    make_pending_in 0
+1:  cmp     x9, #2
+    b.hi    3f
+    b.eq    2f
+    make_pending_in 1
+2:  make_pending_in 2
+3:  cmp     x9, #3
+    b.ne    4f
+    make_pending_in 3
+4:  mov     x9, xzr
     ret
     .text
     "#
