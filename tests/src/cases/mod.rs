@@ -16,6 +16,7 @@ mod peer;
 mod refuse;
 mod repeat;
 mod restart;
+mod trace;
 
 use crate::case::Case;
 
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Case> {
         host::cases(),
         refuse::cases(),
         bundle::cases(),
+        trace::cases(),
     ]
     .into_iter()
     .flatten()

@@ -38,5 +38,6 @@ pub mod supply;
 pub mod symbols;
 pub mod system;
 pub mod terminal;
+pub mod trace;
 pub mod tree;
 pub mod weight;

@@ -78,6 +78,19 @@ enum Command {
         #[arg(long)]
         no_install: bool,
     },
+    /// Run a system for a while and write what its kernel did, for ui.perfetto.dev.
+    Trace {
+        /// A description: a path, or a name in systems/.
+        system: PathBuf,
+        /// How long, in seconds of the machine's own time.
+        #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        seconds: u64,
+        /// The file that is written. Default: NAME.trace.json.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        build: BuildFlags,
+    },
     /// Print the JSON schema of descriptions.
     Schema,
 }
@@ -157,6 +170,19 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             long,
             no_install,
         } => commands::test::test(&project, long, filter.as_deref(), permission(no_install)),
+        Command::Trace {
+            system,
+            seconds,
+            output,
+            build,
+        } => {
+            let trace = commands::trace::Trace {
+                options: build.options(),
+                seconds,
+                output,
+            };
+            commands::trace::trace(&project, &system, &trace)
+        }
         Command::Schema => {
             print!("{}", commands::schema::text());
             Ok(())
