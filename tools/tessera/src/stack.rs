@@ -21,13 +21,19 @@ pub const RECURSION: usize = 4;
 /// Where a panic begins.
 const PANIC: [&str; 2] = ["core::panicking::panic_fmt", "__rustc::rust_begin_unwind"];
 /// Where the stacks begin that all cores but the first have, and the first has after its boot.
-const RUNNING: [&str; 5] = [
+const RUNNING: [&str; 9] = [
     "tessera_kernel::boot_secondary",
-    "tessera_kernel::exit::interrupt::entry",
-    "tessera_kernel::exit::trap_entry",
+    "tessera_kernel::exit::abort::quick",
     "tessera_kernel::exit::call::entry",
+    "tessera_kernel::exit::interrupt::entry",
     "tessera_kernel::exit::serror::entry",
+    "tessera_kernel::exit::sysreg::quick",
+    "tessera_kernel::exit::trap_entry",
+    "tessera_kernel::trace::interrupt",
+    "tessera_kernel::trace::synchronous",
 ];
+/// What only the vectors jump to, where the stack begins anew, though its address is taken.
+const ENTRIES: [&str; 3] = ["synchronous_entry", "traced_entry", "vectors"];
 /// No function's own frame is as large as this; a loop that moves the stack pointer is noticed so.
 const FRAME_LIMIT: u64 = 1 << 20;
 
@@ -80,7 +86,11 @@ pub fn worst(program: &Program) -> Depth {
         }
         nodes.insert(start, node);
     }
-    let taken = taken(program, &nodes);
+    let mut taken = taken(program, &nodes);
+    taken.retain(|at| {
+        let name = bodies.get(at).map_or("", |(symbol, _)| symbol.name.as_str());
+        !RUNNING.contains(&name) && !ENTRIES.contains(&name)
+    });
     let panics = bodies
         .iter()
         .filter(|(_, (s, _))| PANIC.contains(&s.name.as_str()))
