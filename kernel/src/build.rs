@@ -274,10 +274,6 @@ impl Builder<'_> {
         let records = self.manifest.devices(record);
         let mut slots = self.arena.room(2 + records.len());
         slots.push(DeviceSlot { ipa: record.gicd.get(), size: 0x1_0000, model: Model::Distributor, intid: 0 });
-        if self.version == GicVersion::V3 {
-            let size = 0x2_0000 * u64::from(record.vcpus.get());
-            slots.push(DeviceSlot { ipa: record.gicr.get(), size, model: Model::Redistributors, intid: 0 });
-        }
         for d in records {
             let model = match DeviceKind::decode(d.kind) {
                 Some(DeviceKind::Pl011) => Model::Pl011,
@@ -285,6 +281,10 @@ impl Builder<'_> {
                 _ => Model::VirtioEmpty,
             };
             slots.push(DeviceSlot { ipa: d.ipa.get(), size: u64::from(d.size.get()), model, intid: d.intid.get() });
+        }
+        if self.version == GicVersion::V3 {
+            let size = 0x2_0000 * u64::from(record.vcpus.get());
+            slots.push(DeviceSlot { ipa: record.gicr.get(), size, model: Model::Redistributors, intid: 0 });
         }
         slots.all()
     }

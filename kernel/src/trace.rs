@@ -7,7 +7,7 @@ use crate::arch::context::Frame;
 use crate::arch::timer;
 use crate::arch::vectors::{self, Resume};
 use crate::exit;
-use crate::object::Vcpu;
+use crate::object::{Partition, State, Vcpu};
 use crate::sched::Core;
 use trace::{Argument, Kind};
 
@@ -25,6 +25,31 @@ impl Core {
     fn put(&mut self, kind: Kind, argument: Argument) {
         if let Some(ring) = &mut self.trace {
             ring.put(timer::now(), kind, argument);
+        }
+    }
+}
+
+impl Core {
+    /// Changes what a partition does. Only with its `shared` locked.
+    #[inline(never)]
+    pub fn set_state(&mut self, partition: &Partition, state: State) {
+        partition.set_state(state);
+        let state = match state {
+            State::Off => trace::State::Off,
+            State::Loading => trace::State::Loading,
+            State::Running => trace::State::Running,
+            State::Stopping => trace::State::Stopping,
+        };
+        self.note(Kind::State, Argument::state(state, partition.index));
+    }
+
+    /// Notes that whoever ran must wait for its budget now.
+    #[cold]
+    #[inline(never)]
+    pub fn note_spent(&mut self, ran: sched::Index) {
+        if self.policy.is_spent(ran) {
+            let context = self.vcpus.at(ran.get()).context();
+            self.note(Kind::Budget, context);
         }
     }
 }

@@ -327,6 +327,13 @@ impl<const N: usize> Core<N> {
         self.lower(index, now);
     }
 
+    /// Whether the entity wants to run and must wait for a refill of its budget.
+    #[inline]
+    #[must_use]
+    pub fn is_spent(&self, index: Index) -> bool {
+        self.waiting & bit(index) != 0
+    }
+
     /// Whether the entity wants to run.
     #[inline]
     #[must_use]

@@ -205,7 +205,7 @@ impl Shared {
 /// A partition. What its exits need comes first.
 #[repr(C)]
 pub struct Partition {
-    /// Its devices, the interrupt controller first.
+    /// Its devices, those first that are accessed most.
     pub devices: &'static [DeviceSlot],
     /// Its vCPUs.
     pub vcpus: &'static [VcpuLink],

@@ -59,7 +59,7 @@ impl Core {
                 }
                 partition.starts.fetch_add(1, Ordering::Relaxed);
                 let _ = shared.space.vttbr();
-                partition.set_state(State::Running);
+                self.set_state(partition, State::Running);
                 let vcpu = &mut self.vcpus[slot];
                 vcpu.reset(partition.entry, partition.arguments);
                 vcpu.run = Run::Ready;
@@ -92,12 +92,12 @@ impl Core {
         partition.output.flush();
         match shared.then {
             Target::Restart => {
-                partition.set_state(State::Loading);
+                self.set_state(partition, State::Loading);
                 console::say(|line| line.name(&partition.name).text(&": restart").end());
                 Job::Clean { region: 0, offset: 0 }
             }
             Target::Off => {
-                partition.set_state(State::Off);
+                self.set_state(partition, State::Off);
                 console::say(|line| line.name(&partition.name).text(&": off").end());
                 Job::None
             }

@@ -42,7 +42,7 @@ impl Core {
             }
             shared.then = then;
             shared.to_park = partition.vcpus.len() as u8;
-            partition.set_state(State::Stopping);
+            self.set_state(partition, State::Stopping);
         }
         self.request_all(partition, request::PARK);
     }
@@ -55,7 +55,7 @@ impl Core {
             if partition.state() != State::Off {
                 return;
             }
-            partition.set_state(State::Loading);
+            self.set_state(partition, State::Loading);
         }
         self.request_first(partition, request::LOAD);
     }

@@ -186,7 +186,14 @@ impl Core {
     pub fn choose(&mut self, mut now: u64) -> Resume {
         loop {
             self.again = false;
-            if let Some(index) = self.policy.pick(Time(now)) {
+            let ran = self.policy.running();
+            let chosen = self.policy.pick(Time(now));
+            if self.trace.is_some()
+                && let Some(ran) = ran
+            {
+                self.note_spent(ran);
+            }
+            if let Some(index) = chosen {
                 let slot = index.get();
                 if !self.vcpus.at(slot).has_work() {
                     // What led here must not add to a switch.
