@@ -6,8 +6,6 @@
 //! the state of a held interrupt leaves a request (`drop`, `end`, `start`) which is applied when the vCPU that
 //! holds it gives it back.
 
-use crate::VcpuIndex;
-
 /// `target` of an interrupt that goes nowhere.
 pub(crate) const NOWHERE: u8 = 0xff;
 
@@ -148,19 +146,21 @@ impl Block {
         byte(&self.target, bit)
     }
 
-    /// Sends bit `bit` to `target`, or nowhere.
-    pub(crate) fn set_target(&mut self, bit: u32, target: Option<VcpuIndex>) {
-        let mask = 1u32.wrapping_shl(bit);
-        match target {
-            Some(vcpu) => {
-                set_byte(&mut self.target, bit, vcpu.get());
-                self.routed |= mask;
-            }
-            None => {
-                set_byte(&mut self.target, bit, NOWHERE);
-                self.routed &= !mask;
-            }
-        }
+    #[inline]
+    pub(crate) fn priority(&self, bit: u32) -> u8 {
+        byte(&self.priority, bit)
+    }
+
+    #[inline]
+    pub(crate) fn set_priority(&mut self, bit: u32, priority: u8) {
+        set_byte(&mut self.priority, bit, priority);
+    }
+
+    /// Sends bit `bit` to `target`, which may be [`NOWHERE`].
+    #[inline]
+    pub(crate) fn set_target(&mut self, bit: u32, target: u8) {
+        set_byte(&mut self.target, bit, target);
+        assign(&mut self.routed, 1u32.wrapping_shl(bit), target != NOWHERE);
     }
 
     /// The vCPU whose list register holds it, or on which it is active.

@@ -93,7 +93,7 @@ impl Vgic<'_> {
             block.held & block.held_latch & mask
         };
         block.drop |= drop;
-        self.mark_dirty(target, 0, drop) | self.refresh(target, 0, mask)
+        self.update(target, 0, drop, mask)
     }
 
     /// The vCPUs from which a GICv2 SGI of `target` is pending.

@@ -261,6 +261,12 @@ impl<'m> Vgic<'m> {
         kicks
     }
 
+    /// After a change: marks the list registers that hold interrupts of `held`, and puts those of `changed` where they belong.
+    #[inline(never)]
+    pub(crate) fn update(&mut self, home: u8, word: u8, held: u32, changed: u32) -> VcpuSet {
+        self.mark_dirty(home, word, held) | self.refresh(home, word, changed)
+    }
+
     /// Has the physical interrupts released whose virtual ones in `mask` have lost what the link stood for: a
     /// private one on its own core, an SPI on that of `accessor`.
     pub(crate) fn settle(&mut self, accessor: u8, home: u8, word: u8, mask: u32) -> VcpuSet {
@@ -296,12 +302,7 @@ impl<'m> Vgic<'m> {
         block.latch |= mask;
         // A list register that is known to be active and raises maintenance at its end needs no revision.
         let stuck = block.held & mask & !(block.held_eoi & !block.held_pending);
-        let kicks = if stuck == 0 {
-            VcpuSet::EMPTY
-        } else {
-            self.mark_dirty(home, word, stuck)
-        };
-        kicks | self.refresh(home, word, mask)
+        self.update(home, word, stuck, mask)
     }
 
     /// The same for one interrupt, by the shortest way if no list register has it.
@@ -360,9 +361,7 @@ impl<'m> Vgic<'m> {
         block.latch &= !mask;
         let drop = block.held & block.held_latch & mask;
         block.drop |= drop;
-        let mut kicks = self.mark_dirty(home, word, drop);
-        kicks |= self.refresh(home, word, mask);
-        kicks | self.settle(accessor, home, word, mask)
+        self.update(home, word, drop, mask) | self.settle(accessor, home, word, mask)
     }
 
     /// Sets the line of a device to interrupt `intid` (an SPI, or a PPI of `vcpu`). For an edge-triggered
@@ -392,12 +391,8 @@ impl<'m> Vgic<'m> {
         // stood for the line.
         let fallen = !high && block.held & block.held_pending & !block.held_latch & mask != 0;
         let risen = high && block.held & !block.held_eoi & mask != 0;
-        let kicks = if fallen || risen {
-            self.mark_dirty(home, word, mask)
-        } else {
-            VcpuSet::EMPTY
-        };
-        kicks | self.refresh(home, word, mask)
+        let stuck = if fallen || risen { mask } else { 0 };
+        self.update(home, word, stuck, mask)
     }
 
     /// A rising edge that falls at once: makes `intid` pending whatever its configuration, like a message.
