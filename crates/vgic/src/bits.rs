@@ -3,7 +3,6 @@
 
 use crate::block::Bits;
 use crate::id::{VcpuIndex, VcpuSet};
-use crate::map::BitRegister;
 use crate::vgic::{Spot, Vgic, intid_of};
 
 impl Vgic<'_> {
@@ -38,46 +37,9 @@ impl Vgic<'_> {
         waiting
     }
 
-    /// Writes a bit register of block `word`; `accessor` is the vCPU that does.
-    pub(crate) fn write_bits(
-        &mut self,
-        accessor: u8,
-        home: u8,
-        word: u8,
-        register: BitRegister,
-        value: u32,
-    ) -> VcpuSet {
-        let Some(block) = self.block_mut(home, word) else {
-            return VcpuSet::EMPTY;
-        };
-        match register {
-            BitRegister::Group => {
-                let changed = block.group1 ^ value;
-                let held = changed & block.held_pending;
-                self.unqueue(home, word, changed);
-                if let Some(block) = self.block_mut(home, word) {
-                    block.group1 = value;
-                }
-                self.update(home, word, held, changed)
-            }
-            BitRegister::SetEnable => {
-                block.enabled |= value;
-                self.update(home, word, 0, value)
-            }
-            BitRegister::ClearEnable => {
-                let held = block.enabled & block.held_pending & value;
-                block.enabled &= !value;
-                self.update(home, word, held, value)
-            }
-            BitRegister::SetPending => self.set_pending(home, word, value),
-            BitRegister::ClearPending => self.clear_pending(accessor, home, word, value),
-            BitRegister::SetActive => self.set_active(home, word, value),
-            BitRegister::ClearActive => self.clear_active(accessor, home, word, value),
-        }
-    }
-
     /// Makes the interrupts of `mask` active, on the vCPUs that they go to.
-    fn set_active(&mut self, home: u8, word: u8, mask: u32) -> VcpuSet {
+    #[inline]
+    pub(crate) fn set_active(&mut self, home: u8, word: u8, mask: u32) -> VcpuSet {
         let Some(block) = self.block_mut(home, word) else {
             return VcpuSet::EMPTY;
         };
@@ -110,7 +72,8 @@ impl Vgic<'_> {
     }
 
     /// Ends the active state of the interrupts of `mask`.
-    fn clear_active(&mut self, accessor: u8, home: u8, word: u8, mask: u32) -> VcpuSet {
+    #[inline]
+    pub(crate) fn clear_active(&mut self, accessor: u8, home: u8, word: u8, mask: u32) -> VcpuSet {
         let Some(block) = self.block_mut(home, word) else {
             return VcpuSet::EMPTY;
         };

@@ -123,6 +123,14 @@ impl Block {
         self.pending_outside() & self.enabled & self.routed & !(self.active | self.held)
     }
 
+    /// Latches the pending state of the interrupts of `mask`; gives those whose list registers are to be revised.
+    #[inline]
+    pub(crate) const fn set_latch(&mut self, mask: u32) -> u32 {
+        self.latch |= mask;
+        // A list register that is known to be active and raises maintenance at its end needs no revision.
+        self.held & mask & !(self.held_eoi & !self.held_pending)
+    }
+
     /// Linked, and not about to be unlinked by software.
     #[inline]
     pub(crate) const fn live_link(&self) -> u32 {

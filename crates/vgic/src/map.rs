@@ -55,8 +55,20 @@ impl BitRegister {
 /// What lies at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Register {
-    /// A bit per interrupt.
-    Bits(BitRegister),
+    /// IGROUPR.
+    Group,
+    /// ISENABLER.
+    SetEnable,
+    /// ICENABLER.
+    ClearEnable,
+    /// ISPENDR.
+    SetPending,
+    /// ICPENDR.
+    ClearPending,
+    /// ISACTIVER.
+    SetActive,
+    /// ICACTIVER.
+    ClearActive,
     /// IPRIORITYR.
     Priority,
     /// ITARGETSR (GICv2).
@@ -89,11 +101,45 @@ pub(crate) enum Register {
     Waker,
     /// Nothing: reads as 0 and ignores what is written.
     Reserved,
+    /// What cannot be an access at all.
+    Impossible,
+}
+
+impl From<BitRegister> for Register {
+    #[inline]
+    fn from(register: BitRegister) -> Register {
+        match register {
+            BitRegister::Group => Register::Group,
+            BitRegister::SetEnable => Register::SetEnable,
+            BitRegister::ClearEnable => Register::ClearEnable,
+            BitRegister::SetPending => Register::SetPending,
+            BitRegister::ClearPending => Register::ClearPending,
+            BitRegister::SetActive => Register::SetActive,
+            BitRegister::ClearActive => Register::ClearActive,
+        }
+    }
+}
+
+/// The first interrupt that a register is about, and whose private ones those of its frame are. It is one word, as it is
+/// passed on in one register of the processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Place(u32);
+
+impl Place {
+    #[inline]
+    const fn new(home: u8, intid: u32) -> Place {
+        Place(intid | (home as u32) << 16)
+    }
+
+    #[inline]
+    pub(crate) const fn spot(self) -> Spot {
+        Spot::of((self.0 >> 16) as u8, self.0 as u16)
+    }
 }
 
 impl Vgic<'_> {
-    /// Which register an access of `size` bytes by `vcpu` is to, and the first interrupt that it is about; its `home` is
-    /// whose private ones those of the frame are. `None` is what cannot be an access at all.
+    /// Which register an access of `size` bytes by `vcpu` is to, and the first interrupt that it is about.
     #[inline(never)]
     pub(crate) fn decode(
         &self,
@@ -101,12 +147,12 @@ impl Vgic<'_> {
         frame: Frame,
         offset: u32,
         size: u8,
-    ) -> Option<(Register, Spot)> {
+    ) -> (Register, Place) {
         if !self.has(vcpu)
             || !matches!(size, 1 | 2 | 4 | 8)
             || offset & u32::from(size).wrapping_sub(1) != 0
         {
-            return None;
+            return (Register::Impossible, Place::new(0, 0));
         }
         let v2 = self.is_v2();
         let last_block = (self.dist.config.spis >> 5) as u8;
@@ -116,7 +162,7 @@ impl Vgic<'_> {
             Frame::Distributor => (VcpuIndex::new(0), (1, last_block), true),
             Frame::Redistributor(home) => (home, (0, 0), false),
         };
-        let nothing = Some((Register::Reserved, Spot::of(home.get(), 0)));
+        let nothing = (Register::Reserved, Place::new(home.get(), 0));
         if !distributor && (v2 || !self.has(home)) {
             return nothing;
         }
@@ -129,7 +175,7 @@ impl Vgic<'_> {
         // The register, the sizes that it can be accessed with, and how many interrupts a byte is for: 8 >> scale.
         let (register, sizes, scale) = match below {
             0x080..0x400 => match BitRegister::at(below) {
-                Some((register, _)) => (Register::Bits(register), 4, 0),
+                Some((register, _)) => (register.into(), 4, 0),
                 None => return nothing,
             },
             0x400..0x800 => (Register::Priority, 1 | 4, 3),
@@ -161,15 +207,15 @@ impl Vgic<'_> {
                 if size & sizes == 0 {
                     return nothing;
                 }
-                return Some((register, Spot::of(home.get(), offset as u16 & 15)));
+                return (register, Place::new(home.get(), offset & 15));
             }
         };
         let intid = below.wrapping_shl(3).wrapping_shr(scale) & 0x3ff;
-        let spot = Spot::of(home.get(), intid as u16);
+        let block = (intid >> 5) as u8;
         let (first, last) = blocks;
-        if size & sizes == 0 || spot.word < first || spot.word > last {
+        if size & sizes == 0 || block < first || block > last {
             return nothing;
         }
-        Some((register, spot))
+        (register, Place::new(home.get(), intid))
     }
 }

@@ -5,7 +5,7 @@
 use crate::block::{NOWHERE, assign, byte};
 use crate::id::{VcpuIndex, VcpuSet};
 use crate::interface::{CpuInterface, Groups};
-use crate::map::{BitRegister, Register};
+use crate::map::Register;
 use crate::vgic::{Spot, Vgic};
 
 /// Arm's JEP106 code as the implementer, 'T' as the product.
@@ -48,16 +48,13 @@ impl Vgic<'_> {
     /// like all that the architecture does not define.
     #[inline(never)]
     pub fn read(&mut self, vcpu: VcpuIndex, frame: Frame, offset: u32, size: u8) -> Access {
-        let Some((register, spot)) = self.decode(vcpu, frame, offset, size) else {
-            return Access::Value(0);
-        };
+        let (register, place) = self.decode(vcpu, frame, offset, size);
+        let spot = place.spot();
         let unknown = match register {
-            Register::Bits(
-                BitRegister::SetPending
-                | BitRegister::ClearPending
-                | BitRegister::SetActive
-                | BitRegister::ClearActive,
-            ) => u32::MAX,
+            Register::SetPending
+            | Register::ClearPending
+            | Register::SetActive
+            | Register::ClearActive => u32::MAX,
             Register::ClearSources | Register::SetSources => {
                 let sgis = 1u32.wrapping_shl(u32::from(size)).wrapping_sub(1);
                 sgis.wrapping_shl(spot.bit) & SGIS
@@ -112,12 +109,10 @@ impl Vgic<'_> {
             return 0;
         };
         let value = match register {
-            Register::Bits(register) => match register {
-                BitRegister::Group => block.group1,
-                BitRegister::SetEnable | BitRegister::ClearEnable => block.enabled,
-                BitRegister::SetPending | BitRegister::ClearPending => block.pending(),
-                BitRegister::SetActive | BitRegister::ClearActive => block.active,
-            },
+            Register::Group => block.group1,
+            Register::SetEnable | Register::ClearEnable => block.enabled,
+            Register::SetPending | Register::ClearPending => block.pending(),
+            Register::SetActive | Register::ClearActive => block.active,
             Register::Priority
             | Register::Target
             | Register::ClearSources
@@ -197,32 +192,59 @@ impl Vgic<'_> {
         size: u8,
         value: u64,
     ) -> VcpuSet {
-        let Some((register, spot)) = self.decode(vcpu, frame, offset, size) else {
+        let (register, place) = self.decode(vcpu, frame, offset, size);
+        if register == Register::Impossible {
             return VcpuSet::EMPTY;
-        };
+        }
         let vcpu = vcpu.get();
         // A retry that the guest has turned away from must not serve a later read.
         if let Some(lists) = self.lists_mut(vcpu) {
             lists.reading = 0;
         }
-        let value = value as u32;
+        let spot = place.spot();
         let Spot { home, word, bit } = spot;
-        match register {
-            Register::Bits(register) => {
-                // The SGIs of a GICv2 are enabled for good, and made pending by SGIR and SPENDSGIR only.
-                let fixed = match register {
-                    BitRegister::SetEnable
-                    | BitRegister::ClearEnable
-                    | BitRegister::SetPending
-                    | BitRegister::ClearPending
-                        if word == 0 && self.is_v2() =>
-                    {
-                        SGIS
-                    }
-                    _ => 0,
-                };
-                self.write_bits(vcpu, home, word, register, value & !fixed)
+        let mut value = value as u32;
+        if word == 0
+            && self.is_v2()
+            && matches!(
+                register,
+                Register::SetEnable
+                    | Register::ClearEnable
+                    | Register::SetPending
+                    | Register::ClearPending
+            )
+        {
+            // Enabled for good; made pending by SGIR and SPENDSGIR only.
+            value &= !SGIS;
+        }
+        let vcpus = self.cpus.len();
+        let Some(block) = self.block_mut(home, word) else {
+            return VcpuSet::EMPTY;
+        };
+        // What the change of the block leaves to do: which list registers to mark, and which interrupts to look at.
+        let (held, changed) = match register {
+            Register::Group => {
+                let changed = block.group1 ^ value;
+                let held = changed & block.held_pending;
+                self.unqueue(home, word, changed);
+                if let Some(block) = self.block_mut(home, word) {
+                    block.group1 = value;
+                }
+                (held, changed)
             }
+            Register::SetEnable => {
+                block.enabled |= value;
+                (0, value)
+            }
+            Register::ClearEnable => {
+                let held = block.enabled & block.held_pending & value;
+                block.enabled &= !value;
+                (held, value)
+            }
+            Register::SetPending => (block.set_latch(value), value),
+            Register::ClearPending => return self.clear_pending(vcpu, home, word, value),
+            Register::SetActive => return self.set_active(home, word, value),
+            Register::ClearActive => return self.clear_active(vcpu, home, word, value),
             Register::Priority
             | Register::Target
             | Register::ClearSources
@@ -233,43 +255,39 @@ impl Vgic<'_> {
                     let bit = bit.wrapping_add(index);
                     kicks |= self.write_byte(register, Spot { home, word, bit }, byte);
                 }
-                kicks
+                return kicks;
             }
             // ICFGR0 is read-only: SGIs are edge-triggered.
             Register::Config if word != 0 || bit != 0 => {
-                let Some(block) = self.block_mut(home, word) else {
-                    return VcpuSet::EMPTY;
-                };
                 let half = 0xffff_u32.wrapping_shl(bit);
                 let changed = (block.level ^ !gather(value).wrapping_shl(bit)) & half;
                 block.level ^= changed;
-                self.update(home, word, changed, changed)
+                (changed, changed)
             }
             Register::Router if offset & 4 == 0 => {
                 let any = value & ROUTING_MODE != 0;
                 let affinity = value & AFFINITY;
                 let target = if any {
                     0
-                } else if (affinity as usize) < self.cpus.len() {
+                } else if (affinity as usize) < vcpus {
                     affinity as u8
                 } else {
                     NOWHERE
                 };
-                if let Some(block) = self.block_mut(home, word) {
-                    assign(&mut block.any, spot.mask(), any);
-                }
-                self.route_spi(spot, affinity, target)
+                assign(&mut block.any, spot.mask(), any);
+                return self.route_spi(spot, affinity, target);
             }
-            Register::Control => self.write_groups(Groups::from_bits(value as u8)),
-            Register::Sgi => self.send_sgi_v2(vcpu, value),
+            Register::Control => return self.write_groups(Groups::from_bits(value as u8)),
+            Register::Sgi => return self.send_sgi_v2(vcpu, value),
             Register::Waker => {
                 if let Some(lists) = self.lists_mut(home) {
                     lists.asleep = value & WAKER_PROCESSOR_SLEEP != 0;
                 }
-                VcpuSet::EMPTY
+                return VcpuSet::EMPTY;
             }
-            _ => VcpuSet::EMPTY,
-        }
+            _ => return VcpuSet::EMPTY,
+        };
+        self.update(home, word, held, changed)
     }
 
     #[inline]

@@ -293,22 +293,9 @@ impl<'m> Vgic<'m> {
 
     // --- what makes an interrupt pending ------------------------------------------------------------------
 
-    /// Latches the pending state of the interrupts of `mask`.
+    /// Latches the pending state of one interrupt, by the shortest way if no list register has it.
     #[inline(never)]
-    pub(crate) fn set_pending(&mut self, home: u8, word: u8, mask: u32) -> VcpuSet {
-        let Some(block) = self.block_mut(home, word) else {
-            return VcpuSet::EMPTY;
-        };
-        block.latch |= mask;
-        // A list register that is known to be active and raises maintenance at its end needs no revision.
-        let stuck = block.held & mask & !(block.held_eoi & !block.held_pending);
-        self.update(home, word, stuck, mask)
-    }
-
-    /// The same for one interrupt, by the shortest way if no list register has it.
-    #[inline]
     pub(crate) fn set_one_pending(&mut self, spot: Spot) -> VcpuSet {
-        let groups = self.dist.groups;
         let Spot { home, word, bit } = spot;
         let mask = spot.mask();
         let Some(block) = self.block_mut(home, word) else {
@@ -331,26 +318,7 @@ impl<'m> Vgic<'m> {
         if block.enabled & block.routed & !(block.active | block.queued) & mask == 0 {
             return VcpuSet::EMPTY;
         }
-        block.queued |= mask;
-        let (level, target, group1) = (
-            block.ready_level(bit),
-            block.target(bit),
-            block.group1 & mask != 0,
-        );
-        let Some(lists) = self.lists_mut(target) else {
-            return VcpuSet::EMPTY;
-        };
-        lists.insert_ready(group1, level, intid_of(word, bit));
-        let group = if group1 {
-            Groups::GROUP1
-        } else {
-            Groups::GROUP0
-        };
-        if groups.contains(group) {
-            VcpuSet::only(VcpuIndex::new(target))
-        } else {
-            VcpuSet::EMPTY
-        }
+        self.toggle(home, word, bit)
     }
 
     /// Forgets the latched pending state of the interrupts of `mask`.
@@ -380,11 +348,11 @@ impl<'m> Vgic<'m> {
         }
         assign(&mut block.line, mask, high);
         if block.level & mask == 0 {
-            return if high {
-                self.set_pending(home, word, mask)
-            } else {
-                VcpuSet::EMPTY
-            };
+            if !high {
+                return VcpuSet::EMPTY;
+            }
+            let stuck = block.set_latch(mask);
+            return self.update(home, word, stuck, mask);
         }
         // Held and high: a list register of a level-sensitive interrupt asks for maintenance, or ends a
         // physical interrupt and is not driven by a line. Held and low: it must lose a pending state that
