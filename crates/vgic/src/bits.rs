@@ -59,9 +59,8 @@ impl Vgic<'_> {
             } else {
                 0
             };
-            let level = block.ready_level(bit);
-            block.link_waits |= block.linked & bit_mask;
-            block.activate(bit, level, block.group1 & bit_mask != 0);
+            block.start(bit);
+            let level = block.active_level(bit);
             block.set_place(bit, target, 0);
             if let Some(lists) = self.lists_mut(target) {
                 lists.insert_spilled(level, intid_of(word, bit));

@@ -202,6 +202,25 @@ impl Block {
         assign(&mut self.active_group1, mask, group1);
     }
 
+    /// Makes it active as software wants it: like this it has nothing to do with a physical interrupt.
+    #[inline(never)]
+    pub(crate) fn start(&mut self, bit: u32) {
+        let mask = 1u32.wrapping_shl(bit);
+        self.link_waits |= self.linked & mask;
+        self.activate(bit, self.ready_level(bit), self.group1 & mask != 0);
+    }
+
+    /// The interrupts of `mask` are in list registers no more.
+    #[inline(never)]
+    pub(crate) fn let_go(&mut self, mask: u32) {
+        self.express &= !mask;
+        self.held &= !mask;
+        self.held_pending &= !mask;
+        self.held_latch &= !mask;
+        self.held_physical &= !mask;
+        self.held_eoi &= !mask;
+    }
+
     #[inline]
     pub(crate) fn pintid(&self, bit: u32) -> u16 {
         self.pintid.get((bit & 31) as usize).copied().unwrap_or(0)

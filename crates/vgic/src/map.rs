@@ -19,9 +19,6 @@ use crate::id::VcpuIndex;
 use crate::registers::Frame;
 use crate::vgic::{Spot, Vgic};
 
-/// Where a redistributor's SGI frame begins.
-const SGI_BASE: u32 = 0x1_0000;
-
 /// A register with a bit per interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BitRegister {
@@ -105,21 +102,6 @@ pub(crate) enum Register {
     Impossible,
 }
 
-impl From<BitRegister> for Register {
-    #[inline]
-    fn from(register: BitRegister) -> Register {
-        match register {
-            BitRegister::Group => Register::Group,
-            BitRegister::SetEnable => Register::SetEnable,
-            BitRegister::ClearEnable => Register::ClearEnable,
-            BitRegister::SetPending => Register::SetPending,
-            BitRegister::ClearPending => Register::ClearPending,
-            BitRegister::SetActive => Register::SetActive,
-            BitRegister::ClearActive => Register::ClearActive,
-        }
-    }
-}
-
 /// The first interrupt that a register is about, and whose private ones those of its frame are. It is one word, as it is
 /// passed on in one register of the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +120,76 @@ impl Place {
     }
 }
 
+/// The frames that a register is in: those of a GICv2, of a GICv2 with several vCPUs, and of a GICv3.
+const V2: u8 = 1 << 0;
+const V2_SEVERAL: u8 = 1 << 1;
+const V3: u8 = 1 << 2;
+const RD_BASE: u8 = 1 << 3;
+const SGI_FRAME: u8 = 1 << 4;
+/// All that have registers with something for each interrupt.
+const ALL: u8 = V2 | V3 | SGI_FRAME;
+
+/// The scale of a register that is not about interrupts.
+const NONE: u8 = 16;
+
+/// A row of the map.
+struct Row {
+    first: u16,
+    last: u16,
+    register: Register,
+    frames: u8,
+    /// The sizes of an access, or-ed.
+    sizes: u8,
+    /// A byte is for `8 >> scale` interrupts.
+    scale: u8,
+}
+
+const fn row(frames: u8, first: u16, last: u16, sizes: u8, scale: u8, register: Register) -> Row {
+    Row {
+        first,
+        last,
+        register,
+        frames,
+        sizes,
+        scale,
+    }
+}
+
+/// All registers.
+static MAP: [Row; 24] = [
+    row(ALL, 0x080, 0x0ff, 4, 0, Register::Group),
+    row(ALL, 0x100, 0x17f, 4, 0, Register::SetEnable),
+    row(ALL, 0x180, 0x1ff, 4, 0, Register::ClearEnable),
+    row(ALL, 0x200, 0x27f, 4, 0, Register::SetPending),
+    row(ALL, 0x280, 0x2ff, 4, 0, Register::ClearPending),
+    row(ALL, 0x300, 0x37f, 4, 0, Register::SetActive),
+    row(ALL, 0x380, 0x3ff, 4, 0, Register::ClearActive),
+    row(ALL, 0x400, 0x7ff, 1 | 4, 3, Register::Priority),
+    row(V2_SEVERAL, 0x800, 0xbff, 1 | 4, 3, Register::Target),
+    row(ALL, 0xc00, 0xcff, 4, 1, Register::Config),
+    row(V3, 0x6000, 0x7fff, 4 | 8, 6, Register::Router),
+    row(V2 | V3, 0x00, 0x03, 4, NONE, Register::Control),
+    row(V2 | V3, 0x04, 0x07, 4, NONE, Register::Type),
+    row(V2 | V3, 0x08, 0x0b, 4, NONE, Register::Implementer),
+    row(V2, 0xf00, 0xf03, 4, NONE, Register::Sgi),
+    row(V2, 0xf10, 0xf1f, 1 | 4, 3, Register::ClearSources),
+    row(V2, 0xf20, 0xf2f, 1 | 4, 3, Register::SetSources),
+    row(V2, 0xfd0, 0xfff, 4, NONE, Register::Identification),
+    row(V3, 0xffd0, 0xffff, 4, NONE, Register::Identification),
+    row(RD_BASE, 0x00, 0x03, 4, NONE, Register::HomeControl),
+    row(RD_BASE, 0x04, 0x07, 4, NONE, Register::Implementer),
+    row(RD_BASE, 0x08, 0x0f, 4 | 8, NONE, Register::HomeType),
+    row(RD_BASE, 0x14, 0x17, 4, NONE, Register::Waker),
+    row(
+        RD_BASE,
+        0xffd0,
+        0xffff,
+        4,
+        NONE,
+        Register::HomeIdentification,
+    ),
+];
+
 impl Vgic<'_> {
     /// Which register an access of `size` bytes by `vcpu` is to, and the first interrupt that it is about.
     #[inline(never)]
@@ -149,73 +201,53 @@ impl Vgic<'_> {
         size: u8,
     ) -> (Register, Place) {
         if !self.has(vcpu)
-            || !matches!(size, 1 | 2 | 4 | 8)
+            || !size.is_power_of_two()
+            || size > 8
             || offset & u32::from(size).wrapping_sub(1) != 0
         {
             return (Register::Impossible, Place::new(0, 0));
         }
         let v2 = self.is_v2();
-        let last_block = (self.dist.config.spis >> 5) as u8;
-        // The frame's private interrupts and its blocks. With affinity routing, a distributor has no private ones.
-        let (home, blocks, distributor) = match frame {
-            Frame::Distributor if v2 => (vcpu, (0, last_block), true),
-            Frame::Distributor => (VcpuIndex::new(0), (1, last_block), true),
-            Frame::Redistributor(home) => (home, (0, 0), false),
-        };
-        let nothing = (Register::Reserved, Place::new(home.get(), 0));
-        if !distributor && (v2 || !self.has(home)) {
-            return nothing;
-        }
-        let below = if distributor {
-            offset
-        } else {
-            offset.wrapping_sub(SGI_BASE)
-        };
-        let end: u32 = if v2 { 0x1000 } else { 0x1_0000 };
-        // The register, the sizes that it can be accessed with, and how many interrupts a byte is for: 8 >> scale.
-        let (register, sizes, scale) = match below {
-            0x080..0x400 => match BitRegister::at(below) {
-                Some((register, _)) => (register.into(), 4, 0),
-                None => return nothing,
-            },
-            0x400..0x800 => (Register::Priority, 1 | 4, 3),
-            0x800..0xc00 if v2 && self.cpus.len() > 1 => (Register::Target, 1 | 4, 3),
-            0xc00..0xd00 => (Register::Config, 4, 1),
-            0x6000..0x8000 if distributor && !v2 => (Register::Router, 4 | 8, 6),
-            _ => {
-                let (register, sizes) = match offset {
-                    _ if end.wrapping_sub(offset).wrapping_sub(1) < 0x30 => {
-                        if distributor {
-                            (Register::Identification, 4)
-                        } else {
-                            (Register::HomeIdentification, 4)
-                        }
-                    }
-                    0x00 if distributor => (Register::Control, 4),
-                    0x04 if distributor => (Register::Type, 4),
-                    0x08 if distributor => (Register::Implementer, 4),
-                    0xf00 if v2 => (Register::Sgi, 4),
-                    0xf10..0xf20 if v2 => (Register::ClearSources, 1 | 4),
-                    0xf20..0xf30 if v2 => (Register::SetSources, 1 | 4),
-                    0x00 => (Register::HomeControl, 4),
-                    0x04 => (Register::Implementer, 4),
-                    0x08 => (Register::HomeType, 4 | 8),
-                    0x0c if !distributor => (Register::HomeType, 4),
-                    0x14 if !distributor => (Register::Waker, 4),
-                    _ => return nothing,
+        let mut last = (self.dist.config.spis >> 5) as u8;
+        // With affinity routing, a distributor has no private interrupts, and a redistributor nothing else.
+        let (frame, first, home) = match frame {
+            Frame::Distributor if v2 && self.cpus.len() > 1 => (V2 | V2_SEVERAL, 0, vcpu),
+            Frame::Distributor if v2 => (V2, 0, vcpu),
+            Frame::Distributor => (V3, 1, VcpuIndex::new(0)),
+            Frame::Redistributor(home) if v2 || !self.has(home) => (0, 0, vcpu),
+            Frame::Redistributor(home) => {
+                last = 0;
+                let frame = match offset >> 16 {
+                    0 => RD_BASE,
+                    1 => SGI_FRAME,
+                    _ => 0,
                 };
-                if size & sizes == 0 {
-                    return nothing;
-                }
-                return (register, Place::new(home.get(), offset & 15));
+                (frame, 0, home)
             }
         };
-        let intid = below.wrapping_shl(3).wrapping_shr(scale) & 0x3ff;
-        let block = (intid >> 5) as u8;
-        let (first, last) = blocks;
-        if size & sizes == 0 || block < first || block > last {
-            return nothing;
+        let place = Place::new(home.get(), 0);
+        if frame != SGI_FRAME && offset >> 16 != 0 {
+            return (Register::Reserved, place);
         }
-        (register, Place::new(home.get(), intid))
+        let offset = offset as u16;
+        for row in &MAP {
+            if row.frames & frame == 0 || offset < row.first || offset > row.last {
+                continue;
+            }
+            if row.sizes & size == 0 {
+                break;
+            }
+            if row.scale == NONE {
+                return (row.register, place);
+            }
+            let bytes = u32::from(offset.wrapping_sub(row.first));
+            let intid = bytes.wrapping_shl(3).wrapping_shr(u32::from(row.scale));
+            let block = (intid >> 5) as u8;
+            if block < first || block > last {
+                break;
+            }
+            return (row.register, Place::new(home.get(), intid));
+        }
+        (Register::Reserved, place)
     }
 }
