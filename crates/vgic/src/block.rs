@@ -6,8 +6,6 @@
 //! the state of a held interrupt leaves a request (`drop`, `end`, `start`) which is applied when the vCPU that
 //! holds it gives it back.
 
-use crate::VcpuIndex;
-
 /// `target` of an interrupt that goes nowhere.
 pub(crate) const NOWHERE: u8 = 0xff;
 
@@ -125,6 +123,14 @@ impl Block {
         self.pending_outside() & self.enabled & self.routed & !(self.active | self.held)
     }
 
+    /// Latches the pending state of the interrupts of `mask`; gives those whose list registers are to be revised.
+    #[inline]
+    pub(crate) const fn set_latch(&mut self, mask: u32) -> u32 {
+        self.latch |= mask;
+        // A list register that is known to be active and raises maintenance at its end needs no revision.
+        self.held & mask & !(self.held_eoi & !self.held_pending)
+    }
+
     /// Linked, and not about to be unlinked by software.
     #[inline]
     pub(crate) const fn live_link(&self) -> u32 {
@@ -148,19 +154,21 @@ impl Block {
         byte(&self.target, bit)
     }
 
-    /// Sends bit `bit` to `target`, or nowhere.
-    pub(crate) fn set_target(&mut self, bit: u32, target: Option<VcpuIndex>) {
-        let mask = 1u32.wrapping_shl(bit);
-        match target {
-            Some(vcpu) => {
-                set_byte(&mut self.target, bit, vcpu.get());
-                self.routed |= mask;
-            }
-            None => {
-                set_byte(&mut self.target, bit, NOWHERE);
-                self.routed &= !mask;
-            }
-        }
+    #[inline]
+    pub(crate) fn priority(&self, bit: u32) -> u8 {
+        byte(&self.priority, bit)
+    }
+
+    #[inline]
+    pub(crate) fn set_priority(&mut self, bit: u32, priority: u8) {
+        set_byte(&mut self.priority, bit, priority);
+    }
+
+    /// Sends bit `bit` to `target`, which may be [`NOWHERE`].
+    #[inline]
+    pub(crate) fn set_target(&mut self, bit: u32, target: u8) {
+        set_byte(&mut self.target, bit, target);
+        assign(&mut self.routed, 1u32.wrapping_shl(bit), target != NOWHERE);
     }
 
     /// The vCPU whose list register holds it, or on which it is active.
@@ -192,6 +200,25 @@ impl Block {
         self.active |= mask;
         set_byte(&mut self.active_level, bit, level);
         assign(&mut self.active_group1, mask, group1);
+    }
+
+    /// Makes it active as software wants it: like this it has nothing to do with a physical interrupt.
+    #[inline(never)]
+    pub(crate) fn start(&mut self, bit: u32) {
+        let mask = 1u32.wrapping_shl(bit);
+        self.link_waits |= self.linked & mask;
+        self.activate(bit, self.ready_level(bit), self.group1 & mask != 0);
+    }
+
+    /// The interrupts of `mask` are in list registers no more.
+    #[inline(never)]
+    pub(crate) fn let_go(&mut self, mask: u32) {
+        self.express &= !mask;
+        self.held &= !mask;
+        self.held_pending &= !mask;
+        self.held_latch &= !mask;
+        self.held_physical &= !mask;
+        self.held_eoi &= !mask;
     }
 
     #[inline]

@@ -343,7 +343,7 @@ impl Lists {
         }
     }
 
-    /// Empties everything; list registers must not be in use.
+    /// Empties everything but what belongs to private interrupts; list registers must not be in use.
     pub(crate) fn reset(&mut self) {
         self.used = 0;
         self.eoi = 0;
@@ -351,12 +351,8 @@ impl Lists {
         self.again = 0;
         self.release = 0;
         self.both = 0;
-        self.reading = 0;
         self.loaded = false;
         self.maintenance = Maintenance::OFF;
-        self.asleep = true;
-        self.sgi_sources = [0; 16];
-        self.sgi_current = [0; 16];
         for (set, levels) in self.ready.iter_mut().zip(&mut self.ready_levels) {
             set.clear(levels);
         }

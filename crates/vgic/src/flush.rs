@@ -329,26 +329,24 @@ impl Vgic<'_> {
     #[cold]
     fn victim<H: CpuInterface>(&self, vcpu: u8, ready: Ready, hw: &H) -> Option<u32> {
         let used = self.lists(vcpu)?.used;
-        // The least urgent pending and the least urgent active one: level, INTID, list register.
-        let mut pending: Option<(u8, u16, u32)> = None;
-        let mut active: Option<(u8, u16, u32)> = None;
+        // The least urgent pending and the least urgent active one.
+        let (mut pending, mut active) = (0, 0);
         for slot in Bits(used) {
             let lr = hw.read(slot as usize);
-            let candidate = Some((lr.priority() >> 3, lr.intid(), slot));
+            let candidate = urgency(lr.priority() >> 3, lr.intid()) | slot;
             if lr.is_active() {
-                active = active.max(candidate);
+                active = candidate.max(active);
             } else if lr.is_pending() {
-                pending = pending.max(candidate);
+                pending = candidate.max(pending);
             } else {
                 return Some(slot);
             }
         }
-        match pending {
-            Some((worst, its_intid, slot)) => {
-                ((ready.level, ready.intid) < (worst, its_intid)).then_some(slot)
-            }
-            None => active.map(|(_, _, slot)| slot),
+        let worst = if pending == 0 { active } else { pending };
+        if worst == 0 || pending != 0 && urgency(ready.level, ready.intid) | 15 >= worst {
+            return None;
         }
+        Some(worst & 15)
     }
 
     /// Switches on the maintenance that what was left outside needs.
@@ -499,6 +497,12 @@ impl Vgic<'_> {
         }
         kicks.without(vcpu)
     }
+}
+
+/// A number that is lower for a more urgent interrupt, and never 0; its low four bits are free.
+#[inline]
+fn urgency(level: u8, intid: u16) -> u32 {
+    1 << 31 | u32::from(level).wrapping_shl(16) | u32::from(intid).wrapping_shl(4)
 }
 
 /// A bit for each list register.

@@ -43,14 +43,11 @@ impl Vgic<'_> {
         let latched = block.latch & mask;
         block.queued &= !mask;
         block.latch &= !mask;
-        block.held |= mask;
-        block.held_pending |= mask;
         block.held_latch |= latched;
         // A linked one whose line is high, too, must have the line looked at again at its end.
         let physical = block.live_link() & !block.pending_outside() & mask != 0;
         let mut eoi = !physical && (block.level | block.linked) & mask != 0;
         if physical {
-            block.held_physical |= mask;
             lr = lr.with_physical(block.pintid(bit));
         }
         let mut has_source = false;
@@ -64,18 +61,13 @@ impl Vgic<'_> {
                 eoi |= leave_sources(block, lists, intid, mask, source);
             }
         }
-        let slot_mask = 1u32.wrapping_shl(slot);
         if !eoi && !has_source {
             block.express |= latched;
         }
         if eoi {
-            block.held_eoi |= mask;
-            lists.eoi |= slot_mask;
             lr = lr.with_eoi();
         }
-        block.set_place(bit, vcpu, slot as u8);
-        lists.set_slot(slot, intid);
-        lists.used |= slot_mask;
+        seat(block, lists, vcpu, slot, lr);
         hw.write(slot as usize, lr);
     }
 
@@ -94,17 +86,7 @@ impl Vgic<'_> {
             return;
         };
         let lr = active_register(block, lists, intid, bit, vcpu, groups);
-        let mask = 1u32.wrapping_shl(bit);
-        block.held |= mask;
-        assign(&mut block.held_pending, mask, lr.is_pending());
-        assign(&mut block.held_eoi, mask, lr.has_eoi());
-        assign(&mut block.held_physical, mask, lr.is_hardware());
-        block.set_place(bit, vcpu, slot as u8);
-        let slot_mask = 1u32.wrapping_shl(slot);
-        lists.set_slot(slot, intid);
-        lists.used |= slot_mask;
-        assign(&mut lists.eoi, slot_mask, lr.has_eoi());
-        assign(&mut lists.both, slot_mask, lr.is_pending());
+        seat(block, lists, vcpu, slot, lr);
         hw.write(slot as usize, lr);
     }
 
@@ -179,12 +161,7 @@ impl Vgic<'_> {
         if unusual & mask != 0 {
             return self.fold(vcpu, slot, ListRegister::EMPTY, hw);
         }
-        block.express &= !mask;
-        block.held &= !mask;
-        block.held_pending &= !mask;
-        block.held_latch &= !mask;
-        block.held_physical &= !mask;
-        block.held_eoi &= !mask;
+        block.let_go(mask);
         block.linked &= !mask;
         block.active &= !mask;
         lists.free(slot);
@@ -237,8 +214,7 @@ impl Vgic<'_> {
             block.activate(bit, lr.priority() >> 3, lr.is_group1());
         } else if block.start & mask != 0 {
             active = true;
-            block.link_waits |= block.linked & mask;
-            block.activate(bit, block.ready_level(bit), block.group1 & mask != 0);
+            block.start(bit);
         }
         if active {
             lists.insert_spilled(block.active_level(bit), intid);
@@ -246,15 +222,10 @@ impl Vgic<'_> {
             block.active &= !mask;
             block.link_waits &= !mask;
         }
-        block.express &= !mask;
-        block.held &= !mask;
-        block.held_pending &= !mask;
-        block.held_latch &= !mask;
-        block.held_eoi &= !mask;
-        block.held_physical &= !mask;
-        block.drop &= !mask;
-        block.end &= !mask;
         block.start &= !mask;
+        block.end &= !mask;
+        block.drop &= !mask;
+        block.let_go(mask);
         let unlatched = block.linked & !block.latch & mask != 0;
         let kicks = self.refresh(vcpu, word, mask);
         if unlatched {
@@ -304,6 +275,30 @@ pub(crate) struct Ready {
     pub(crate) intid: u16,
     pub(crate) level: u8,
     pub(crate) group1: bool,
+}
+
+/// Notes that list register `slot` of `vcpu` holds an interrupt that none did, as `lr` says.
+#[inline(never)]
+fn seat(block: &mut Block, lists: &mut Lists, vcpu: u8, slot: u32, lr: ListRegister) {
+    let intid = lr.intid();
+    let bit = u32::from(intid & 31);
+    let (mask, slot_mask) = (1u32.wrapping_shl(bit), 1u32.wrapping_shl(slot));
+    block.held |= mask;
+    if lr.is_pending() {
+        block.held_pending |= mask;
+        if lr.is_active() {
+            lists.both |= slot_mask;
+        }
+    }
+    if lr.is_hardware() {
+        block.held_physical |= mask;
+    } else if lr.has_eoi() {
+        block.held_eoi |= mask;
+        lists.eoi |= slot_mask;
+    }
+    block.set_place(bit, vcpu, slot as u8);
+    lists.set_slot(slot, intid);
+    lists.used |= slot_mask;
 }
 
 /// Takes an active interrupt out of the spilled set, with what is pending of it if the list register can say so.

@@ -50,6 +50,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod bits;
 mod block;
 mod config;
 mod cpu;
@@ -59,13 +60,12 @@ mod hold;
 mod id;
 mod interface;
 mod list_register;
+mod map;
 mod quick;
 mod ready;
 mod registers;
 mod reset;
 mod sgi;
-mod v2;
-mod v3;
 mod vgic;
 
 pub use config::{Config, ConfigError, Version};

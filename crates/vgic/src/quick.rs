@@ -4,7 +4,7 @@
 
 use crate::id::{FIRST_SPI, IntId, VcpuIndex};
 use crate::interface::{CpuInterface, Was};
-use crate::registers::BitRegister;
+use crate::map::BitRegister;
 use crate::vgic::Vgic;
 
 /// The one target and the INTID of an SGI.

@@ -1,13 +1,28 @@
-//! The registers that both versions have, a block of 32 interrupts at a time (IHI 0048, 4.3; IHI 0069, 12.9
-//! and 12.11).
+//! Accesses to the registers (IHI 0048, 4.3; IHI 0069, 12.9 to 12.11): what a read comes to, and what a write does.
 //!
-//! The distributor of a GICv2, the distributor of a GICv3 and the SGI frame of a redistributor have the same
-//! registers at the same offsets below 0xd00; they differ in whose interrupts 0 to 31 are.
+//! Where a register lies is [`map`](crate::map)'s, what a write of a bit per interrupt does is [`bits`](crate::bits)'s.
 
-use crate::block::{Bits, byte, set_byte};
+use crate::block::{NOWHERE, assign, byte};
 use crate::id::{VcpuIndex, VcpuSet};
-use crate::interface::CpuInterface;
-use crate::vgic::{Vgic, intid_of};
+use crate::interface::{CpuInterface, Groups};
+use crate::map::Register;
+use crate::vgic::{Spot, Vgic};
+
+/// Arm's JEP106 code as the implementer, 'T' as the product.
+const IIDR_VALUE: u32 = 0x5400_043b;
+/// GICD_CTLR of a GICv3: single security state, affinity routing.
+const CTLR_DS_ARE: u32 = 1 << 6 | 1 << 4;
+const CTLR_RWP: u32 = 1 << 31;
+const REDISTRIBUTOR_RWP: u32 = 1 << 3;
+/// GICD_TYPER of a GICv3: INTIDs of ten bits.
+const TYPER_IDBITS: u32 = 9 << 19;
+const WAKER_PROCESSOR_SLEEP: u32 = 1 << 1;
+const WAKER_ASLEEP: u32 = 1 << 1 | 1 << 2;
+/// The affinity bytes that exist: Aff3 is always 0 (TYPER.A3V).
+const AFFINITY: u32 = 0x00ff_ffff;
+const ROUTING_MODE: u32 = 1 << 31;
+/// The bits of the SGIs in a block of private interrupts.
+pub(crate) const SGIS: u32 = 0xffff;
 
 /// A frame of registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,68 +43,37 @@ pub enum Access {
     Retry(VcpuSet),
 }
 
-/// A register with a bit per interrupt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BitRegister {
-    Group,
-    SetEnable,
-    ClearEnable,
-    SetPending,
-    ClearPending,
-    SetActive,
-    ClearActive,
-}
-
-impl BitRegister {
-    /// The register at `offset` of a frame, and the block of interrupts that it is for.
-    #[inline]
-    pub(crate) const fn at(offset: u32) -> Option<(BitRegister, u8)> {
-        let register = match offset >> 7 {
-            1 => BitRegister::Group,
-            2 => BitRegister::SetEnable,
-            3 => BitRegister::ClearEnable,
-            4 => BitRegister::SetPending,
-            5 => BitRegister::ClearPending,
-            6 => BitRegister::SetActive,
-            7 => BitRegister::ClearActive,
-            _ => return None,
-        };
-        Some((register, (offset >> 2 & 0x1f) as u8))
-    }
-}
-
-/// Who reads what: the accessing vCPU, and a number for the register, so that a repeated read is recognised.
-#[derive(Clone, Copy)]
-pub(crate) struct Reader {
-    pub(crate) vcpu: u8,
-    pub(crate) key: u32,
-}
-
 impl Vgic<'_> {
     /// Reads a register. `vcpu` is the vCPU that executes the access; sizes that are not 1, 2, 4 or 8 read as 0,
     /// like all that the architecture does not define.
-    #[inline]
+    #[inline(never)]
     pub fn read(&mut self, vcpu: VcpuIndex, frame: Frame, offset: u32, size: u8) -> Access {
-        if !self.has(vcpu) || !is_aligned(offset, size) {
-            return Access::Value(0);
-        }
-        let home = match frame {
-            Frame::Distributor => 0xff,
-            Frame::Redistributor(home) => home.get(),
-        };
-        let key = 1 << 31 | u32::from(home).wrapping_shl(20) | offset & 0xf_ffff;
-        let reader = Reader {
-            vcpu: vcpu.get(),
-            key,
-        };
-        match frame {
-            Frame::Distributor if self.is_v2() => self.read_v2(reader, offset, size),
-            Frame::Distributor => self.read_v3_distributor(reader, offset, size),
-            Frame::Redistributor(home) if !self.is_v2() && self.has(home) => {
-                self.read_v3_redistributor(reader, home.get(), offset, size)
+        let (register, place) = self.decode(vcpu, frame, offset, size);
+        let spot = place.spot();
+        let unknown = match register {
+            Register::SetPending
+            | Register::ClearPending
+            | Register::SetActive
+            | Register::ClearActive => u32::MAX,
+            Register::ClearSources | Register::SetSources => {
+                let sgis = 1u32.wrapping_shl(u32::from(size)).wrapping_sub(1);
+                sgis.wrapping_shl(spot.bit) & SGIS
             }
-            Frame::Redistributor(_) => Access::Value(0),
+            _ => 0,
+        };
+        if unknown != 0 {
+            let home = match frame {
+                Frame::Distributor => 0xff,
+                Frame::Redistributor(home) => home.get(),
+            };
+            let key = 1 << 31 | u32::from(home).wrapping_shl(20) | offset & 0xf_ffff;
+            let waiting = self.observe(vcpu.get(), key, spot, unknown);
+            if !waiting.is_empty() {
+                return Access::Retry(waiting);
+            }
         }
+        let value = self.value(register, spot, offset, size);
+        Access::Value(value)
     }
 
     /// Reads a register for the vCPU that is loaded here; where that needs only its own list registers, syncs
@@ -116,8 +100,90 @@ impl Vgic<'_> {
         }
     }
 
-    /// Writes a register. `vcpu` is the vCPU that executes the access; what is not a register ignores it.
+    /// The value of a register, as far as it is known.
     #[inline]
+    fn value(&self, register: Register, spot: Spot, offset: u32, size: u8) -> u64 {
+        let Spot { home, word, bit } = spot;
+        let v2 = self.is_v2();
+        let Some((block, lists)) = self.block(home, word).zip(self.lists(home)) else {
+            return 0;
+        };
+        let value = match register {
+            Register::Group => block.group1,
+            Register::SetEnable | Register::ClearEnable => block.enabled,
+            Register::SetPending | Register::ClearPending => block.pending(),
+            Register::SetActive | Register::ClearActive => block.active,
+            Register::Priority
+            | Register::Target
+            | Register::ClearSources
+            | Register::SetSources => {
+                let mut value = 0u32;
+                // From the last byte to the first.
+                for index in (0..u32::from(size.min(4))).rev() {
+                    let bit = bit.wrapping_add(index);
+                    let next = match register {
+                        Register::Priority => u32::from(byte(&block.priority, bit)),
+                        // Those of SGIs and PPIs name the vCPU that reads.
+                        Register::Target if word == 0 => 1u32.wrapping_shl(u32::from(home)),
+                        Register::Target => block.route(bit),
+                        _ => u32::from(self.sgi_sources(home, bit as u16)),
+                    };
+                    value = value.wrapping_shl(8) | next & 0xff;
+                }
+                value
+            }
+            Register::Config => spread(!block.level.wrapping_shr(bit)),
+            // Aff3, in the upper half, is 0.
+            Register::Router if offset & 4 == 0 => {
+                let mode = if block.any & spot.mask() != 0 {
+                    ROUTING_MODE
+                } else {
+                    0
+                };
+                block.route(bit) | mode
+            }
+            Register::Control => {
+                let groups = u32::from(self.dist.groups.bits());
+                if v2 {
+                    groups
+                } else if self.dist.dirty.is_empty() {
+                    groups | CTLR_DS_ARE
+                } else {
+                    groups | CTLR_DS_ARE | CTLR_RWP
+                }
+            }
+            Register::Type => {
+                let more = if v2 {
+                    (self.cpus.len().wrapping_sub(1) as u32).wrapping_shl(5)
+                } else {
+                    TYPER_IDBITS
+                };
+                u32::from(self.dist.config.spis >> 5) | more
+            }
+            Register::Implementer => IIDR_VALUE,
+            Register::Identification => {
+                let part = if v2 { 0x002b_b490 } else { 0x003b_b492 };
+                identification(part, offset)
+            }
+            Register::HomeIdentification => identification(0x003b_b493, offset),
+            Register::HomeControl if lists.dirty != 0 => REDISTRIBUTOR_RWP,
+            Register::Waker if lists.asleep => WAKER_ASLEEP,
+            Register::HomeType if offset == 0x0c => u32::from(home),
+            Register::HomeType => {
+                // Affinity, processor number, last redistributor.
+                let last = usize::from(home).wrapping_add(1) == self.cpus.len();
+                let low = u32::from(home) << 8 | u32::from(last) << 4;
+                if size == 8 {
+                    return u64::from(home) << 32 | u64::from(low);
+                }
+                low
+            }
+            _ => 0,
+        };
+        u64::from(value)
+    }
+    /// Writes a register. `vcpu` is the vCPU that executes the access; what is not a register ignores it.
+    #[inline(never)]
     pub fn write(
         &mut self,
         vcpu: VcpuIndex,
@@ -126,27 +192,106 @@ impl Vgic<'_> {
         size: u8,
         value: u64,
     ) -> VcpuSet {
-        if !is_aligned(offset, size) {
+        let (register, place) = self.decode(vcpu, frame, offset, size);
+        if register == Register::Impossible {
             return VcpuSet::EMPTY;
         }
-        let v2 = self.is_v2();
+        let vcpu = vcpu.get();
         // A retry that the guest has turned away from must not serve a later read.
-        let Some(lists) = self.lists_mut(vcpu.get()) else {
+        if let Some(lists) = self.lists_mut(vcpu) {
+            lists.reading = 0;
+        }
+        let spot = place.spot();
+        let Spot { home, word, bit } = spot;
+        let mut value = value as u32;
+        if word == 0
+            && self.is_v2()
+            && matches!(
+                register,
+                Register::SetEnable
+                    | Register::ClearEnable
+                    | Register::SetPending
+                    | Register::ClearPending
+            )
+        {
+            // Enabled for good; made pending by SGIR and SPENDSGIR only.
+            value &= !SGIS;
+        }
+        let vcpus = self.cpus.len();
+        let Some(block) = self.block_mut(home, word) else {
             return VcpuSet::EMPTY;
         };
-        lists.reading = 0;
-        match frame {
-            Frame::Distributor if v2 => self.write_v2(vcpu.get(), offset, size, value as u32),
-            Frame::Distributor => self.write_v3_distributor(vcpu.get(), offset, size, value),
-            Frame::Redistributor(home) if !v2 && self.has(home) => {
-                self.write_v3_redistributor(vcpu.get(), home.get(), offset, size, value as u32)
+        // What the change of the block leaves to do: which list registers to mark, and which interrupts to look at.
+        let (held, changed) = match register {
+            Register::Group => {
+                let changed = block.group1 ^ value;
+                let held = changed & block.held_pending;
+                self.unqueue(home, word, changed);
+                if let Some(block) = self.block_mut(home, word) {
+                    block.group1 = value;
+                }
+                (held, changed)
             }
-            Frame::Redistributor(_) => VcpuSet::EMPTY,
-        }
+            Register::SetEnable => {
+                block.enabled |= value;
+                (0, value)
+            }
+            Register::ClearEnable => {
+                let held = block.enabled & block.held_pending & value;
+                block.enabled &= !value;
+                (held, value)
+            }
+            Register::SetPending => (block.set_latch(value), value),
+            Register::ClearPending => return self.clear_pending(vcpu, home, word, value),
+            Register::SetActive => return self.set_active(home, word, value),
+            Register::ClearActive => return self.clear_active(vcpu, home, word, value),
+            Register::Priority
+            | Register::Target
+            | Register::ClearSources
+            | Register::SetSources => {
+                let mut kicks = VcpuSet::EMPTY;
+                for index in 0..u32::from(size.min(4)) {
+                    let byte = value.wrapping_shr(index.wrapping_mul(8)) as u8;
+                    let bit = bit.wrapping_add(index);
+                    kicks |= self.write_byte(register, Spot { home, word, bit }, byte);
+                }
+                return kicks;
+            }
+            // ICFGR0 is read-only: SGIs are edge-triggered.
+            Register::Config if word != 0 || bit != 0 => {
+                let half = 0xffff_u32.wrapping_shl(bit);
+                let changed = (block.level ^ !gather(value).wrapping_shl(bit)) & half;
+                block.level ^= changed;
+                (changed, changed)
+            }
+            Register::Router if offset & 4 == 0 => {
+                let any = value & ROUTING_MODE != 0;
+                let affinity = value & AFFINITY;
+                let target = if any {
+                    0
+                } else if (affinity as usize) < vcpus {
+                    affinity as u8
+                } else {
+                    NOWHERE
+                };
+                assign(&mut block.any, spot.mask(), any);
+                return self.route_spi(spot, affinity, target);
+            }
+            Register::Control => return self.write_groups(Groups::from_bits(value as u8)),
+            Register::Sgi => return self.send_sgi_v2(vcpu, value),
+            Register::Waker => {
+                if let Some(lists) = self.lists_mut(home) {
+                    lists.asleep = value & WAKER_PROCESSOR_SLEEP != 0;
+                }
+                return VcpuSet::EMPTY;
+            }
+            _ => return VcpuSet::EMPTY,
+        };
+        self.update(home, word, held, changed)
     }
 
     #[inline]
-    fn has(&self, vcpu: VcpuIndex) -> bool {
+    pub(crate) fn has(&self, vcpu: VcpuIndex) -> bool {
         usize::from(vcpu.get()) < self.cpus.len()
     }
 
@@ -156,257 +301,61 @@ impl Vgic<'_> {
         u16::from(word) <= self.dist.config.spis >> 5
     }
 
-    // --- a bit per interrupt ------------------------------------------------------------------------------
-
-    pub(crate) fn read_bits(
-        &mut self,
-        reader: Reader,
-        home: u8,
-        word: u8,
-        register: BitRegister,
-    ) -> Access {
-        if matches!(
-            register,
-            BitRegister::SetPending
-                | BitRegister::ClearPending
-                | BitRegister::SetActive
-                | BitRegister::ClearActive
-        ) && let Some(set) = self.observe(reader, home, word, u32::MAX)
-        {
-            return Access::Retry(set);
-        }
-        let Some(block) = self.block(home, word) else {
-            return Access::Value(0);
-        };
-        let value = match register {
-            BitRegister::Group => block.group1,
-            BitRegister::SetEnable | BitRegister::ClearEnable => block.enabled,
-            BitRegister::SetPending | BitRegister::ClearPending => block.pending(),
-            BitRegister::SetActive | BitRegister::ClearActive => block.active,
-        };
-        Access::Value(u64::from(value))
-    }
-
-    /// Sees to it that the state of the held interrupts of `mask` is known; gives the vCPUs to wait for.
-    ///
-    /// The first read of a register marks the list registers that it depends on. When the same read comes again, and all
-    /// of them have been revised since, what is known is recent enough, even though the interrupts
-    /// are held again.
-    pub(crate) fn observe(
-        &mut self,
-        reader: Reader,
-        home: u8,
-        word: u8,
-        mask: u32,
-    ) -> Option<VcpuSet> {
-        let block = self.block(home, word)?;
-        let unknown = block.held & mask;
-        if unknown == 0 {
-            // If it is the second read, it is done.
-            self.lists_mut(reader.vcpu)?.reading = 0;
-            return None;
-        }
-        let mut waiting = VcpuSet::EMPTY;
-        if self.lists(reader.vcpu)?.reading == reader.key {
-            for bit in Bits(unknown) {
-                let owner = block.owner(bit);
-                let marked = self.lists(owner).map_or(0, |lists| lists.dirty);
-                if marked & 1u32.wrapping_shl(u32::from(block.slot(bit))) != 0 {
-                    waiting = waiting.with(VcpuIndex::new(owner));
-                }
-            }
-        } else {
-            waiting = self.mark_dirty(home, word, unknown);
-        }
-        self.lists_mut(reader.vcpu)?.reading = if waiting.is_empty() { 0 } else { reader.key };
-        if waiting.is_empty() {
-            None
-        } else {
-            Some(waiting)
-        }
-    }
-
-    /// Writes a bit register of block `word`; `accessor` is the vCPU that does.
-    pub(crate) fn write_bits(
-        &mut self,
-        accessor: u8,
-        home: u8,
-        word: u8,
-        register: BitRegister,
-        value: u32,
-    ) -> VcpuSet {
-        let Some(block) = self.block_mut(home, word) else {
-            return VcpuSet::EMPTY;
-        };
+    /// Writes the byte of one interrupt.
+    #[inline]
+    fn write_byte(&mut self, register: Register, spot: Spot, value: u8) -> VcpuSet {
+        let present = 1u32.wrapping_shl(self.cpus.len() as u32).wrapping_sub(1) as u8;
+        let targets = value & present;
         match register {
-            BitRegister::Group => {
-                let changed = block.group1 ^ value;
-                let held = changed & block.held_pending;
-                self.unqueue(home, word, changed);
-                if let Some(block) = self.block_mut(home, word) {
-                    block.group1 = value;
-                }
-                self.mark_dirty(home, word, held) | self.refresh(home, word, changed)
+            Register::Priority => {
+                let Some(block) = self.block(spot.home, spot.word) else {
+                    return VcpuSet::EMPTY;
+                };
+                self.place(spot, value & 0xf8, block.target(spot.bit))
             }
-            BitRegister::SetEnable => {
-                block.enabled |= value;
-                self.refresh(home, word, value)
+            Register::Target if spot.word == 0 => VcpuSet::EMPTY,
+            Register::Target => {
+                let target = if targets == 0 {
+                    NOWHERE
+                } else {
+                    targets.trailing_zeros() as u8
+                };
+                self.route_spi(spot, u32::from(targets), target)
             }
-            BitRegister::ClearEnable => {
-                let held = block.enabled & block.held_pending & value;
-                block.enabled &= !value;
-                self.mark_dirty(home, word, held) | self.refresh(home, word, value)
-            }
-            BitRegister::SetPending => self.set_pending(home, word, value),
-            BitRegister::ClearPending => self.clear_pending(accessor, home, word, value),
-            BitRegister::SetActive => self.set_active(home, word, value),
-            BitRegister::ClearActive => self.clear_active(accessor, home, word, value),
+            Register::ClearSources => self.remove_sgi_sources(spot.home, spot.bit as u16, targets),
+            _ => self.add_sgi_sources(spot.home, spot.bit as u16, targets),
         }
     }
 
-    /// Makes the interrupts of `mask` active, on the vCPUs that they go to.
-    fn set_active(&mut self, home: u8, word: u8, mask: u32) -> VcpuSet {
-        let Some(block) = self.block_mut(home, word) else {
+    /// Sends an SPI to `target`, and keeps `route` for it to be read back.
+    fn route_spi(&mut self, spot: Spot, route: u32, target: u8) -> VcpuSet {
+        let Some(block) = self.block_mut(spot.home, spot.word) else {
             return VcpuSet::EMPTY;
         };
-        let held = block.held & mask;
-        block.start |= held;
-        let fresh = mask & !(block.held | block.active);
-        let mut kicks = self.mark_dirty(home, word, held);
-        // Before `active` is set, while the ready sets are as the state says.
-        self.unqueue(home, word, fresh);
-        for bit in Bits(fresh) {
-            let Some(block) = self.block_mut(home, word) else {
-                continue;
-            };
-            let bit_mask = 1u32.wrapping_shl(bit);
-            let target = if block.routed & bit_mask != 0 {
-                block.target(bit)
-            } else {
-                0
-            };
-            let level = block.ready_level(bit);
-            block.link_waits |= block.linked & bit_mask;
-            block.activate(bit, level, block.group1 & bit_mask != 0);
-            block.set_place(bit, target, 0);
-            if let Some(lists) = self.lists_mut(target) {
-                lists.insert_spilled(level, intid_of(word, bit));
-            }
-            kicks |= VcpuSet::only(VcpuIndex::new(target));
-        }
-        kicks
+        block.set_route(spot.bit, route);
+        let priority = block.priority(spot.bit);
+        self.place(spot, priority, target)
     }
 
-    /// Ends the active state of the interrupts of `mask`.
-    fn clear_active(&mut self, accessor: u8, home: u8, word: u8, mask: u32) -> VcpuSet {
-        let Some(block) = self.block_mut(home, word) else {
-            return VcpuSet::EMPTY;
-        };
-        let held = block.held & mask;
-        block.end |= held;
-        block.start &= !held;
-        let spilled = block.active & !block.held & mask;
-        let mut kicks = self.mark_dirty(home, word, held);
-        for bit in Bits(spilled) {
-            let Some(owner) = self.block(home, word).map(|block| block.owner(bit)) else {
-                continue;
-            };
-            let Some((block, lists)) = self.pair(word, owner) else {
-                continue;
-            };
-            lists.remove_spilled(block.active_level(bit), intid_of(word, bit));
-        }
-        let Some(block) = self.block_mut(home, word) else {
-            return kicks;
-        };
-        let released = block.link_here() & spilled;
-        block.active &= !spilled;
-        block.release |= released;
-        block.link_waits &= !spilled;
-        if released != 0 {
-            kicks |= self.release_on(if word == 0 { home } else { accessor }, word);
-        }
-        kicks | self.refresh(home, word, spilled)
-    }
-
-    // --- more than a bit per interrupt --------------------------------------------------------------------
-
-    /// IPRIORITYR: `size` bytes from that of the first interrupt, which is `bit` of block `word`.
-    pub(crate) fn read_priorities(&self, home: u8, word: u8, bit: u32, size: u8) -> u64 {
+    /// Gives an interrupt its priority and its target.
+    #[inline(never)]
+    fn place(&mut self, spot: Spot, priority: u8, target: u8) -> VcpuSet {
+        let Spot { home, word, bit } = spot;
+        let mask = spot.mask();
         let Some(block) = self.block(home, word) else {
-            return 0;
+            return VcpuSet::EMPTY;
         };
-        let mut value = 0u64;
-        for index in 0..u32::from(size.min(4)) {
-            let priority = byte(&block.priority, bit.wrapping_add(index));
-            value |= u64::from(priority).wrapping_shl(index.wrapping_mul(8));
-        }
-        value
-    }
-
-    pub(crate) fn write_priorities(
-        &mut self,
-        home: u8,
-        word: u8,
-        bit: u32,
-        size: u8,
-        value: u32,
-    ) -> VcpuSet {
-        // The five bits of each byte that exist, of as many bytes as are written.
-        let bytes =
-            u32::MAX.wrapping_shr(32u32.wrapping_sub(u32::from(size.min(4)).wrapping_mul(8)));
-        let new = value & 0xf8f8_f8f8 & bytes;
-        let difference = self.read_priorities(home, word, bit, size) as u32 ^ new;
-        if difference == 0 || size == 0 {
+        if block.priority(bit) == priority && block.target(bit) == target {
             return VcpuSet::EMPTY;
         }
-        let mut changed = 0;
-        for index in 0..4u32 {
-            if difference.wrapping_shr(index.wrapping_mul(8)) & 0xff != 0 {
-                changed |= 1u32.wrapping_shl(bit.wrapping_add(index));
-            }
-        }
-        self.unqueue(home, word, changed);
+        self.unqueue(home, word, mask);
         let Some(block) = self.block_mut(home, word) else {
             return VcpuSet::EMPTY;
         };
-        for index in 0..u32::from(size.min(4)) {
-            let priority = new.wrapping_shr(index.wrapping_mul(8)) as u8;
-            set_byte(&mut block.priority, bit.wrapping_add(index) & 31, priority);
-        }
-        let held = block.held_pending & changed;
-        self.mark_dirty(home, word, held) | self.refresh(home, word, changed)
-    }
-
-    /// ICFGR: the half of block `word` that `offset` says, two bits per interrupt, the upper one set if it
-    /// is edge-triggered.
-    pub(crate) fn read_config(&self, home: u8, word: u8, offset: u32) -> u64 {
-        let Some(block) = self.block(home, word) else {
-            return 0;
-        };
-        let half = (!block.level).wrapping_shr(offset.wrapping_shl(2) & 16) & 0xffff;
-        // Each bit of the half goes to the upper bit of its pair.
-        let mut value = u64::from(half);
-        value = (value | value << 8) & 0x00ff_00ff;
-        value = (value | value << 4) & 0x0f0f_0f0f;
-        value = (value | value << 2) & 0x3333_3333;
-        value = (value | value << 1) & 0x5555_5555;
-        value << 1
-    }
-
-    pub(crate) fn write_config(&mut self, home: u8, word: u8, offset: u32, value: u32) -> VcpuSet {
-        let mut edges = value >> 1 & 0x5555_5555;
-        edges = (edges | edges >> 1) & 0x3333_3333;
-        edges = (edges | edges >> 2) & 0x0f0f_0f0f;
-        edges = (edges | edges >> 4) & 0x00ff_00ff;
-        edges = (edges | edges >> 8) & 0x0000_ffff;
-        let shift = offset.wrapping_shl(2) & 16;
-        let Some(block) = self.block_mut(home, word) else {
-            return VcpuSet::EMPTY;
-        };
-        let changed = (block.level ^ !edges.wrapping_shl(shift)) & 0xffff_u32.wrapping_shl(shift);
-        block.level ^= changed;
-        self.mark_dirty(home, word, changed) | self.refresh(home, word, changed)
+        block.set_priority(bit, priority);
+        block.set_target(bit, target);
+        let held = block.held_pending & mask;
+        self.update(home, word, held, mask)
     }
 
     /// GICD_CTLR's group enables. Pending interrupts of a group that is switched off leave the list registers.
@@ -432,7 +381,34 @@ impl Vgic<'_> {
     }
 }
 
-#[inline]
-const fn is_aligned(offset: u32, size: u8) -> bool {
-    matches!(size, 1 | 2 | 4 | 8) && offset & (size as u32).wrapping_sub(1) == 0
+/// PIDR4 to PIDR7, PIDR0 to PIDR3 and CIDR0 to CIDR3, a byte each; PIDR0 to PIDR2 are in `part`, and PIDR2 has the
+/// architecture version. The component is one of CoreLink.
+const fn identification(part: u32, offset: u32) -> u32 {
+    let bytes = match offset & 0x30 {
+        // With 64 KiB frames, the size is 2 to the power of 4 times 4 KiB.
+        0x10 if part & 3 == 0 => 0x04,
+        0x10 => 0x44,
+        0x20 => part,
+        _ => 0xb105_f00d,
+    };
+    bytes.wrapping_shr((offset & 0xc).wrapping_mul(2)) & 0xff
+}
+
+/// Each of the low 16 bits goes to the upper bit of its pair.
+const fn spread(half: u32) -> u32 {
+    let mut value = half & 0xffff;
+    value = (value | value << 8) & 0x00ff_00ff;
+    value = (value | value << 4) & 0x0f0f_0f0f;
+    value = (value | value << 2) & 0x3333_3333;
+    value = (value | value << 1) & 0x5555_5555;
+    value << 1
+}
+
+/// The upper bit of each pair, in the low 16 bits.
+const fn gather(value: u32) -> u32 {
+    let mut half = value >> 1 & 0x5555_5555;
+    half = (half | half >> 1) & 0x3333_3333;
+    half = (half | half >> 2) & 0x0f0f_0f0f;
+    half = (half | half >> 4) & 0x00ff_00ff;
+    (half | half >> 8) & 0x0000_ffff
 }

@@ -32,12 +32,11 @@ impl Vgic<'_> {
             self.dist.groups = Groups::NONE;
             self.dist.dirty = VcpuSet::EMPTY;
             // Whatever SPIs the vCPU had queued or active went with the blocks.
+            let v2 = self.is_v2();
             if let Some(cpu) = self.cpus.get_mut(usize::from(index)) {
                 cpu.lists.reset();
-                cpu.block.queued = 0;
-                cpu.block.active = 0;
+                reset_private(cpu, index, v2);
             }
-            self.reset_vcpu(VcpuIndex::new(index));
         }
         u16::from(step).wrapping_add(1) < u16::from(blocks).wrapping_add(u16::from(vcpus))
     }
@@ -63,9 +62,10 @@ impl Vgic<'_> {
     /// that go to it stay. The vCPU must not be loaded: if it is, nothing happens.
     pub fn reset_vcpu(&mut self, vcpu: VcpuIndex) {
         let v2 = self.is_v2();
-        let Some(Cpu { block, lists }) = self.cpus.get_mut(usize::from(vcpu.get())) else {
+        let Some(cpu) = self.cpus.get_mut(usize::from(vcpu.get())) else {
             return;
         };
+        let Cpu { block, lists } = cpu;
         if lists.loaded {
             return;
         }
@@ -81,16 +81,22 @@ impl Vgic<'_> {
         for bit in Bits(block.active) {
             lists.remove_spilled(block.active_level(bit), intid_of(0, bit));
         }
-        *block = Block::new();
-        // PPIs are level-sensitive, SGIs edge-triggered. A GICv2 has its SGIs enabled for good.
-        block.level = 0xffff_0000;
-        block.enabled = if v2 { 0xffff } else { 0 };
-        block.routed = u32::MAX;
-        block.target = [vcpu.get(); 32];
-        lists.release &= !1;
-        lists.reading = 0;
-        lists.asleep = true;
-        lists.sgi_sources = [0; 16];
-        lists.sgi_current = [0; 16];
+        reset_private(cpu, vcpu.get(), v2);
     }
+}
+
+/// Gives the private interrupts of vCPU `index` their reset state; none of them is in a set or in a list register.
+fn reset_private(cpu: &mut Cpu, index: u8, v2: bool) {
+    let Cpu { block, lists } = cpu;
+    *block = Block::new();
+    // PPIs are level-sensitive, SGIs edge-triggered. A GICv2 has its SGIs enabled for good.
+    block.level = 0xffff_0000;
+    block.enabled = if v2 { 0xffff } else { 0 };
+    block.routed = u32::MAX;
+    block.target = [index; 32];
+    lists.release &= !1;
+    lists.reading = 0;
+    lists.asleep = true;
+    lists.sgi_sources = [0; 16];
+    lists.sgi_current = [0; 16];
 }

@@ -77,6 +77,7 @@ impl Vgic<'_> {
 
     /// Makes a GICv2 SGI of `target` not pending from each of `sources`.
     pub(crate) fn remove_sgi_sources(&mut self, target: u8, intid: u16, sources: u8) -> VcpuSet {
+        let intid = intid & 15;
         let mask = 1u32.wrapping_shl(u32::from(intid));
         let Some((block, lists)) = self.pair(0, target) else {
             return VcpuSet::EMPTY;
@@ -93,7 +94,7 @@ impl Vgic<'_> {
             block.held & block.held_latch & mask
         };
         block.drop |= drop;
-        self.mark_dirty(target, 0, drop) | self.refresh(target, 0, mask)
+        self.update(target, 0, drop, mask)
     }
 
     /// The vCPUs from which a GICv2 SGI of `target` is pending.
@@ -101,6 +102,7 @@ impl Vgic<'_> {
         let Some(cpu) = self.cpus.get(usize::from(target)) else {
             return 0;
         };
+        let intid = intid & 15;
         let mask = 1u32.wrapping_shl(u32::from(intid));
         let held = if cpu.block.held_pending & mask == 0 {
             0

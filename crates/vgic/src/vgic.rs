@@ -261,6 +261,12 @@ impl<'m> Vgic<'m> {
         kicks
     }
 
+    /// After a change: marks the list registers that hold interrupts of `held`, and puts those of `changed` where they belong.
+    #[inline(never)]
+    pub(crate) fn update(&mut self, home: u8, word: u8, held: u32, changed: u32) -> VcpuSet {
+        self.mark_dirty(home, word, held) | self.refresh(home, word, changed)
+    }
+
     /// Has the physical interrupts released whose virtual ones in `mask` have lost what the link stood for: a
     /// private one on its own core, an SPI on that of `accessor`.
     pub(crate) fn settle(&mut self, accessor: u8, home: u8, word: u8, mask: u32) -> VcpuSet {
@@ -287,27 +293,9 @@ impl<'m> Vgic<'m> {
 
     // --- what makes an interrupt pending ------------------------------------------------------------------
 
-    /// Latches the pending state of the interrupts of `mask`.
+    /// Latches the pending state of one interrupt, by the shortest way if no list register has it.
     #[inline(never)]
-    pub(crate) fn set_pending(&mut self, home: u8, word: u8, mask: u32) -> VcpuSet {
-        let Some(block) = self.block_mut(home, word) else {
-            return VcpuSet::EMPTY;
-        };
-        block.latch |= mask;
-        // A list register that is known to be active and raises maintenance at its end needs no revision.
-        let stuck = block.held & mask & !(block.held_eoi & !block.held_pending);
-        let kicks = if stuck == 0 {
-            VcpuSet::EMPTY
-        } else {
-            self.mark_dirty(home, word, stuck)
-        };
-        kicks | self.refresh(home, word, mask)
-    }
-
-    /// The same for one interrupt, by the shortest way if no list register has it.
-    #[inline]
     pub(crate) fn set_one_pending(&mut self, spot: Spot) -> VcpuSet {
-        let groups = self.dist.groups;
         let Spot { home, word, bit } = spot;
         let mask = spot.mask();
         let Some(block) = self.block_mut(home, word) else {
@@ -330,26 +318,7 @@ impl<'m> Vgic<'m> {
         if block.enabled & block.routed & !(block.active | block.queued) & mask == 0 {
             return VcpuSet::EMPTY;
         }
-        block.queued |= mask;
-        let (level, target, group1) = (
-            block.ready_level(bit),
-            block.target(bit),
-            block.group1 & mask != 0,
-        );
-        let Some(lists) = self.lists_mut(target) else {
-            return VcpuSet::EMPTY;
-        };
-        lists.insert_ready(group1, level, intid_of(word, bit));
-        let group = if group1 {
-            Groups::GROUP1
-        } else {
-            Groups::GROUP0
-        };
-        if groups.contains(group) {
-            VcpuSet::only(VcpuIndex::new(target))
-        } else {
-            VcpuSet::EMPTY
-        }
+        self.toggle(home, word, bit)
     }
 
     /// Forgets the latched pending state of the interrupts of `mask`.
@@ -360,9 +329,7 @@ impl<'m> Vgic<'m> {
         block.latch &= !mask;
         let drop = block.held & block.held_latch & mask;
         block.drop |= drop;
-        let mut kicks = self.mark_dirty(home, word, drop);
-        kicks |= self.refresh(home, word, mask);
-        kicks | self.settle(accessor, home, word, mask)
+        self.update(home, word, drop, mask) | self.settle(accessor, home, word, mask)
     }
 
     /// Sets the line of a device to interrupt `intid` (an SPI, or a PPI of `vcpu`). For an edge-triggered
@@ -381,23 +348,19 @@ impl<'m> Vgic<'m> {
         }
         assign(&mut block.line, mask, high);
         if block.level & mask == 0 {
-            return if high {
-                self.set_pending(home, word, mask)
-            } else {
-                VcpuSet::EMPTY
-            };
+            if !high {
+                return VcpuSet::EMPTY;
+            }
+            let stuck = block.set_latch(mask);
+            return self.update(home, word, stuck, mask);
         }
         // Held and high: a list register of a level-sensitive interrupt asks for maintenance, or ends a
         // physical interrupt and is not driven by a line. Held and low: it must lose a pending state that
         // stood for the line.
         let fallen = !high && block.held & block.held_pending & !block.held_latch & mask != 0;
         let risen = high && block.held & !block.held_eoi & mask != 0;
-        let kicks = if fallen || risen {
-            self.mark_dirty(home, word, mask)
-        } else {
-            VcpuSet::EMPTY
-        };
-        kicks | self.refresh(home, word, mask)
+        let stuck = if fallen || risen { mask } else { 0 };
+        self.update(home, word, stuck, mask)
     }
 
     /// A rising edge that falls at once: makes `intid` pending whatever its configuration, like a message.
