@@ -5,7 +5,7 @@
 //! an interrupt the kernel hears of is decided here:
 //!
 //! - A linked one deactivates its physical interrupt without an exit (HW=1).
-//! - A level-sensitive one asks for maintenance (EOI=1), so that its line is looked at again.
+//! - A level-sensitive one whose line is high asks for maintenance (EOI=1), so that the line is looked at again.
 //! - One that became pending again while active is "active and pending" in the list register if that says the
 //!   whole truth; else - linked, GICv2 SGI from another source, priority changed, disabled - it asks for
 //!   maintenance too, and what is pending waits in memory. It does so, too, while other interrupts wait: once
@@ -46,7 +46,7 @@ impl Vgic<'_> {
         block.held_latch |= latched;
         // A linked one whose line is high, too, must have the line looked at again at its end.
         let physical = block.live_link() & !block.pending_outside() & mask != 0;
-        let mut eoi = !physical && (block.level | block.linked) & mask != 0;
+        let mut eoi = !physical && (block.level & block.line | block.linked) & mask != 0;
         if physical {
             lr = lr.with_physical(block.pintid(bit));
         }
