@@ -3,7 +3,7 @@
 
 use crate::case::{Failure, ensure};
 use crate::context::Context;
-use crate::summary::Summary;
+use tessera::bench::summary::Summary;
 use regex::Regex;
 use std::time::{Duration, Instant};
 use tessera::machine::{Machine, Reading};

@@ -5,7 +5,7 @@ use super::refuse::{lone, refused};
 use crate::case::{Case, Failure, case, ensure};
 use crate::console::Console;
 use crate::context::Context;
-use crate::products::{PROFILES, profile_name};
+use tessera::bench::products::{PROFILES, profile_name};
 use crate::random::Random;
 use tessera::archive::Archive;
 use tessera::board::Board;

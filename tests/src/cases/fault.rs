@@ -6,7 +6,7 @@ use super::lateness::{greatest, no_miss};
 use crate::case::{Case, Failure, case, ensure};
 use crate::console::Console;
 use crate::context::Context;
-use crate::products::{PROFILES, profile_name};
+use tessera::bench::products::{PROFILES, profile_name};
 use std::sync::Arc;
 use tessera::board::Board;
 use tessera::product::Product;

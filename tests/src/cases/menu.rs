@@ -4,7 +4,7 @@ use super::lateness::{bounded, no_miss};
 use crate::case::{Case, Failure, case, ensure};
 use crate::console::ESCAPE;
 use crate::context::Context;
-use crate::products::{PROFILES, profile_name};
+use tessera::bench::products::{PROFILES, profile_name};
 use std::time::Duration;
 use tessera::board::Board;
 use tessera::program::Profile;

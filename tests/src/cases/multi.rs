@@ -4,7 +4,7 @@ use super::restart::BOOT_LINES;
 use crate::case::{Case, Failure, case, ensure};
 use crate::console::Console;
 use crate::context::Context;
-use crate::products::profile_name;
+use tessera::bench::products::profile_name;
 use crate::random::Random;
 use std::time::Duration;
 use tessera::board::Board;

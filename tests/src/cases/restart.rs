@@ -4,7 +4,7 @@ use super::lateness::{bounded, no_miss};
 use crate::case::{Case, Failure, case, ensure};
 use crate::console::Console;
 use crate::context::Context;
-use crate::products::profile_name;
+use tessera::bench::products::profile_name;
 use crate::random::Random;
 use std::sync::Arc;
 use std::time::Duration;

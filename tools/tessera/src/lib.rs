@@ -9,6 +9,7 @@
 mod a64;
 pub mod analysis;
 pub mod archive;
+pub mod bench;
 pub mod board;
 pub mod bundle;
 pub mod check;

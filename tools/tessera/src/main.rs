@@ -78,7 +78,28 @@ enum Command {
         #[arg(long)]
         no_install: bool,
     },
-    /// Print the JSON schema of descriptions.
+    /// Measure what Tessera costs, in instructions, beside the bare machine and others.
+    Bench {
+        /// Short measurements: minutes instead of an hour.
+        #[arg(long)]
+        quick: bool,
+        /// Measure another hypervisor too: xen. May be given several times.
+        #[arg(long, value_name = "NAME")]
+        peer: Vec<String>,
+        /// Write the report as JSON.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Write the report as a page.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        /// Write bench/results and the table in the README.
+        #[arg(long)]
+        save: bool,
+        /// Install nothing: say what is missing instead.
+        #[arg(long)]
+        no_install: bool,
+    },
+    /// Print the JSON schema of descriptions, or of another file.
     Schema,
 }
 
@@ -157,6 +178,24 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             long,
             no_install,
         } => commands::test::test(&project, long, filter.as_deref(), permission(no_install)),
+        Command::Bench {
+            quick,
+            peer,
+            json,
+            html,
+            save,
+            no_install,
+        } => {
+            let request = commands::bench::Request {
+                quick,
+                peers: peer,
+                json,
+                html,
+                save,
+                permission: permission(no_install),
+            };
+            commands::bench::bench(&project, &request)
+        }
         Command::Schema => {
             print!("{}", commands::schema::text());
             Ok(())

@@ -93,7 +93,7 @@ pub struct Event {
     pub instructions: Counts,
     /// The largest number of instructions with interrupts masked in a row.
     pub masked: u64,
-    /// Distinct cache lines of 64 bytes of code and of data.
+    /// Distinct cache lines of 64 bytes of code; of an operation with several entries their sum.
     pub code_lines: Counts,
     /// The same of data.
     pub data_lines: Counts,
@@ -131,7 +131,8 @@ pub struct View {
     pub title: String,
     /// Under which conditions.
     pub setting: Setting,
-    /// Instructions for one operation; of sampled rows the median of their virtual nanoseconds.
+    /// Instructions for one operation; of sampled rows the median of their virtual nanoseconds; of
+    /// `storm` how many storms of interrupts did not come in order.
     pub instructions: f64,
     /// The largest sample, of sampled rows.
     pub max: Option<f64>,
@@ -240,4 +241,6 @@ pub struct Missing {
     pub what: String,
     /// Why, and what to do.
     pub why: String,
+    /// Whether it is known that it cannot be had; else something went wrong in this run.
+    pub known: bool,
 }

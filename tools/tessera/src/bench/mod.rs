@@ -1,0 +1,22 @@
+//! The laboratory: what Tessera costs, counted from outside, beside the bare machine and others.
+//!
+//! A [`lab::Lab`] runs machines with the plugin `tools/meter` ([`meter`]) and reads what that and the
+//! guests say ([`record`], [`rows`], [`summary`]). A measurement is a job ([`job`]) that gives a part of
+//! the [`report::Report`]: [`bench_guest`], [`latency`], [`linux`], [`size`]. [`budgets`] holds the
+//! report against `bench/budgets.toml`; [`markdown`] and [`text`] show it.
+
+pub mod bench_guest;
+pub mod counts;
+pub mod events;
+pub mod job;
+pub mod lab;
+pub mod meter;
+pub mod native;
+pub mod origin;
+pub mod products;
+pub mod record;
+pub mod report;
+pub mod rows;
+pub mod run;
+pub mod summary;
+pub mod timeline;
