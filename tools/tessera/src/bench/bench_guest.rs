@@ -3,6 +3,7 @@
 //! The same image runs pinned, shared, beside a guest that takes all the time it gets, with two cores,
 //! and natively. Each run ends by itself as soon as the guest is done.
 
+use crate::bench::describe::{self, Guest};
 use crate::bench::events;
 use crate::bench::job::Job;
 use crate::bench::lab::{Lab, setting};
@@ -86,35 +87,35 @@ impl Form {
     /// The description of the system, with the guest's arguments.
     #[must_use]
     pub fn description(self, arguments: &str) -> String {
-        let cores = if self == Self::TwoCores { "0, 1" } else { "0" };
-        let core = format!("[[core]]\npolicy = \"{}\"\n", self.policy()).repeat(self.cores().into());
-        let mut text = format!("name = \"bench\"\n{core}");
-        // Beside another guest it has a budget, as a real-time guest should: that is paid for, too.
-        let budget = match self {
-            Self::Beside => "budget = \"900us\"\nperiod = \"1ms\"\n",
-            _ => "",
+        let two = self == Self::TwoCores;
+        let bench = Guest {
+            name: "bench",
+            image: "guest:bench",
+            cores: if two { "0, 1" } else { "0" },
+            priority: 200,
+            // Beside another guest it has a budget, as a real-time guest should: that costs, too.
+            budget: (self == Self::Beside).then_some(("900us", "1ms")),
+            bootargs: arguments,
+            place: PLACES[0]..PLACES[0] + MEMORY,
+            ..Guest::default()
         };
-        text += &guest("bench", cores, 200, budget, arguments, PLACES[0]);
-        if self == Self::Beside {
-            text += &guest("spin", "0", 100, "", "mode=spin", PLACES[1]);
-        }
-        text
+        let spin = Guest {
+            name: "spin",
+            cores: "0",
+            priority: 100,
+            budget: None,
+            bootargs: "mode=spin",
+            place: PLACES[1]..PLACES[1] + MEMORY,
+            ..bench.clone()
+        };
+        let policies = [self.policy(), self.policy()];
+        let guests = [bench, spin];
+        describe::system(
+            "bench",
+            policies.get(..self.cores().into()).unwrap_or(&policies),
+            if self == Self::Beside { &guests } else { &guests[..1] },
+        )
     }
-}
-
-fn guest(
-    name: &str,
-    cores: &str,
-    priority: u8,
-    budget: &str,
-    arguments: &str,
-    physical: u64,
-) -> String {
-    format!(
-        "[guest.{name}]\nimage = \"guest:bench\"\ncores = [{cores}]\npriority = {priority}\n{budget}\
-         bootargs = \"{arguments}\"\n[[guest.{name}.region]]\naddress = 0x4000_0000\n\
-         size = {MEMORY}\nphysical = {physical:#x}\n"
-    )
 }
 
 /// How much is measured.

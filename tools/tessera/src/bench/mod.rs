@@ -7,9 +7,11 @@
 
 pub mod bench_guest;
 pub mod counts;
+pub mod describe;
 pub mod events;
 pub mod job;
 pub mod lab;
+pub mod latency;
 pub mod meter;
 pub mod native;
 pub mod origin;

@@ -5,7 +5,7 @@ use crate::bench::report::{Setting, Span, Timeline};
 
 /// The row of the guest `bench` whose timeline is shown.
 const TIMER_WFI: u16 = 21;
-/// The longest name of a stretch that nobody used.
+/// What a core that sleeps does.
 const IDLE: &str = "idle";
 
 /// Some events of the guest `bench` beside the guest `spin`: it waits, is woken, and waits again.
@@ -20,6 +20,21 @@ pub fn of_bench(log: &Log, setting: &Setting) -> Option<Timeline> {
         title: "a guest is woken by its timer while another one runs".into(),
         setting: setting.clone(),
         cores: cores(log, &["bench", "spin"], window),
+    })
+}
+
+/// Some milliseconds of the real-time guest beside Linux under load, from the middle of the run.
+#[must_use]
+pub fn of_phone(log: &Log, setting: &Setting) -> Option<Timeline> {
+    let end = log.entries.last()?.at;
+    // Late enough that Linux is up, early enough that `rt` still runs.
+    let middle = end / 2;
+    let entries = log.entries.iter().filter(|e| e.at >= middle);
+    let first = entries.map(|e| e.at).next()?;
+    Some(Timeline {
+        title: "a 1 ms real-time guest beside Linux under load".into(),
+        setting: setting.clone(),
+        cores: cores(log, &["rt", "linux"], (first, first + 5_000_000)),
     })
 }
 

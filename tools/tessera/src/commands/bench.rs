@@ -3,6 +3,7 @@
 use crate::bench::bench_guest;
 use crate::bench::job;
 use crate::bench::lab::Lab;
+use crate::bench::latency;
 use crate::bench::origin;
 use crate::bench::report::Report;
 use crate::failure::Failure;
@@ -44,7 +45,8 @@ pub fn bench(project: &Project, request: &Request) -> Result<(), Failure> {
         run: origin::of(project, request.quick, &request.peers),
         ..Report::default()
     };
-    let jobs = bench_guest::jobs(&lab);
+    let mut jobs = bench_guest::jobs(&lab);
+    jobs.extend(latency::jobs(&lab));
     job::all(&jobs, &mut report);
     if let Some(path) = &request.json {
         let text = serde_json::to_string_pretty(&report).unwrap_or_default();
