@@ -96,7 +96,12 @@ fn native(context: &Context<'_>, product: &Product, board: Board) -> Result<u64,
     };
     let config = context.machine(product, board)?;
     let mut config = native::config(config, product, "linux", true, &files)?;
-    let meter = Meter::native(&context.shared().project, files, &mut config)?;
+    let meter = Meter::native(
+        &context.shared().project,
+        files,
+        &mut config,
+        &Wanted::default(),
+    )?;
     let mut console = context.boot(&config)?;
     console.wait("tessera-shell-ready")?;
     console.wait_end()?;

@@ -237,13 +237,7 @@ pub fn part(lines: &[String], log: &Log, setting: &Setting, form: Form) -> Repor
 }
 
 fn label(what: &str, setting: &Setting) -> String {
-    let Setting {
-        system,
-        gic,
-        policy,
-        cores,
-    } = setting;
-    format!("{what}: {system} {policy} GICv{gic}, {cores} core(s)")
+    format!("{what} ({setting})")
 }
 
 fn native(lab: &Lab, form: Form, board: Board) -> Result<Report, Failure> {

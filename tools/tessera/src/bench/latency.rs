@@ -10,7 +10,7 @@ use crate::bench::events;
 use crate::bench::job::Job;
 use crate::bench::lab::{Lab, setting};
 use crate::bench::meter::{Wanted, Which};
-use crate::bench::report::{Latency, Report, Setting};
+use crate::bench::report::{Latency, Missing, Report, Setting};
 use crate::bench::run::{self, End};
 use crate::bench::summary::{self, Summary};
 use crate::bench::timeline;
@@ -189,10 +189,21 @@ fn tessera(lab: &Lab, situation: &Situation) -> Result<Report, Failure> {
     let setting = setting("tessera", board, policy, cores);
     let mut latency = read(&lines, name, &setting)?;
     latency.masked = Some(meter.longest_masked()?);
-    let mut report = Report {
-        latencies: vec![latency],
-        ..Report::default()
-    };
+    let mut report = Report::default();
+    if cores > 1 {
+        latency = Latency {
+            masked: latency.masked,
+            situation: latency.situation,
+            setting: latency.setting,
+            ..Latency::default()
+        };
+        report.missing.push(Missing::known(
+            &format!("lateness: {name}"),
+            "with -icount QEMU runs all cores on one thread, in turn, so that lateness beside another \
+             core is the emulator's; only interrupts masked at EL2 are counted",
+        ));
+    }
+    report.latencies.push(latency);
     if let Some(log) = &meter.log {
         report.events.extend(events::first_use_of_fp(log, &setting));
         report.timelines.extend(timeline::of_phone(log, &setting));
@@ -246,6 +257,7 @@ pub fn read(lines: &[String], situation: &str, setting: &Setting) -> Result<Late
         buckets: summary::buckets(lines),
         masked: None,
         masked_budget: None,
+        missed_budget: None,
     })
 }
 

@@ -6,12 +6,14 @@
 //! report against `bench/budgets.toml`; [`markdown`] and [`text`] show it.
 
 pub mod bench_guest;
+pub mod budgets;
 pub mod counts;
 pub mod describe;
 pub mod events;
 pub mod job;
 pub mod lab;
 pub mod latency;
+pub mod linux;
 pub mod meter;
 pub mod native;
 pub mod origin;
@@ -20,5 +22,8 @@ pub mod record;
 pub mod report;
 pub mod rows;
 pub mod run;
+pub mod size;
+pub mod source;
+pub mod spy;
 pub mod summary;
 pub mod timeline;

@@ -76,6 +76,8 @@ impl Entry {
 pub struct Span {
     /// The phase.
     pub phase: u16,
+    /// Instructions below EL2.
+    pub others: u64,
     /// Instructions at EL2.
     pub el2: u64,
     /// Instructions executed when it began.
@@ -133,6 +135,7 @@ impl Log {
                 1 => log.entries.extend(entry(record)),
                 2 => log.spans.push(Span {
                     phase: u16_at(record, 4),
+                    others: u64_at(record, 48),
                     el2: u64_at(record, 56),
                     at: u64_at(record, 64),
                     cut: record[3] & 16 != 0,
@@ -268,6 +271,7 @@ mod tests {
         bytes.extend(record(&[
             (0, &[2, 0, 0, 16]),
             (4, &2_u16.to_le_bytes()),
+            (48, &44_u64.to_le_bytes()),
             (56, &45_u64.to_le_bytes()),
             (64, &9_u64.to_le_bytes()),
         ]));
@@ -282,6 +286,7 @@ mod tests {
             log.spans,
             [Span {
                 phase: 2,
+                others: 44,
                 el2: 45,
                 at: 9,
                 cut: true

@@ -5,6 +5,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// A whole report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -59,6 +60,22 @@ pub struct Setting {
     pub policy: String,
     /// Physical cores of the machine.
     pub cores: u8,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            system,
+            gic,
+            policy,
+            cores,
+        } = self;
+        write!(f, "{system}, ")?;
+        if !policy.is_empty() {
+            write!(f, "{policy}, ")?;
+        }
+        write!(f, "GICv{gic}, {cores} core{}", if *cores == 1 { "" } else { "s" })
+    }
 }
 
 /// Statistics of a count: exact, of every single value.
@@ -167,6 +184,8 @@ pub struct Latency {
     pub masked: Option<Stretch>,
     /// Most instructions that stretch may have.
     pub masked_budget: Option<u64>,
+    /// Most deadlines that may be missed.
+    pub missed_budget: Option<u64>,
 }
 
 /// A stretch at EL2 with interrupts masked.

@@ -1,9 +1,12 @@
 //! `cargo tessera bench`: the laboratory.
 
-use crate::bench::bench_guest;
 use crate::bench::job;
 use crate::bench::lab::Lab;
-use crate::bench::latency;
+use crate::bench::linux;
+use crate::bench::size;
+use crate::board::Board;
+use crate::product::Options;
+use crate::program::Profile;
 use crate::bench::origin;
 use crate::bench::report::Report;
 use crate::failure::Failure;
@@ -45,9 +48,10 @@ pub fn bench(project: &Project, request: &Request) -> Result<(), Failure> {
         run: origin::of(project, request.quick, &request.peers),
         ..Report::default()
     };
-    let mut jobs = bench_guest::jobs(&lab);
-    jobs.extend(latency::jobs(&lab));
+    let mut jobs = Vec::new();
+    jobs.extend(linux::jobs(&lab));
     job::all(&jobs, &mut report);
+    report.add(size::measure(project, Options { board: Board::VirtGicv3, profile: Profile::Release, permission: request.permission })?);
     if let Some(path) = &request.json {
         let text = serde_json::to_string_pretty(&report).unwrap_or_default();
         project::write(path, text.as_bytes())?;
