@@ -32,15 +32,15 @@ impl Stacks {
     #[must_use]
     pub fn new(arena: &mut Arena, count: usize) -> Self {
         let mut stacks = Self { guards: [Pa::new(0); MAX_CORES], tops: [Image::stack_top(); MAX_CORES], count };
-        for core in 1..count {
-            (stacks.guards[core], stacks.tops[core]) = arena.stack(STACK);
+        for (guard, top) in stacks.guards.iter_mut().zip(&mut stacks.tops).take(count).skip(1) {
+            (*guard, *top) = arena.stack(STACK);
         }
         stacks
     }
 
     /// The pages below them.
     pub fn guards(&self) -> impl Iterator<Item = Pa> {
-        self.guards[1..self.count.max(1)].iter().copied()
+        self.guards.iter().take(self.count).skip(1).copied()
     }
 }
 
@@ -59,7 +59,6 @@ pub struct Seed {
     index: u16,
     affinity: u64,
     stack: usize,
-    kind: CorePolicy,
     policy: Option<sched::Core<MAX_CONTEXTS_PER_CORE>>,
     vcpus: Option<&'static mut [Vcpu]>,
     gic: GicAddresses,
@@ -80,7 +79,7 @@ impl Seed {
             refuse(|line| line.text("core ").number(u64::from(self.index)).text(" has no redistributor in the device tree"));
         };
         let target = gic.target();
-        let core = self.core.insert(Core::new(self.index, gic, controls, self.kind, policy, vcpus, self.own));
+        let core = self.core.insert(Core::new(self.index, gic, controls, policy, vcpus, self.own));
         for intid in [crate::arch::gic::KICK, timer::EL1_VIRTUAL, self.own.timer, self.own.maintenance] {
             core.gic.enable(intid);
         }
@@ -123,14 +122,13 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, fra
     let here = cpu::affinity();
     let mut others = board.cores.iter().take(board.core_count).copied().filter(|&affinity| affinity != here);
     let mut seeds = builder.arena.room(count);
-    for ((core, record), stack) in manifest.cores.iter().enumerate().zip(&stacks.tops) {
+    for (core, stack) in (0..count).zip(&stacks.tops) {
         let mut policy = sched::Core::new();
         let vcpus = builder.core_vcpus(core, &mut policy, *stack as u64);
         seeds.push(Seed {
             index: core as u16,
             affinity: if core == 0 { here } else { others.next().unwrap_or(here) },
             stack: stacks.tops[core],
-            kind: CorePolicy::decode(record.policy).unwrap_or(CorePolicy::Shared),
             policy: Some(policy),
             vcpus: Some(vcpus),
             gic: board.gic,
@@ -179,12 +177,15 @@ impl Builder<'_> {
         self.vtcr = space.vtcr();
         let vcpus = self.manifest.vcpus(record);
         let slots = &mut self.slots;
-        let links = self.arena.slice(vcpus.len(), |i| {
-            let core = vcpus[i].core.get();
-            let slot = &mut slots[usize::from(core)];
+        let mut links = self.arena.room(vcpus.len());
+        for vcpu in vcpus {
+            let core = vcpu.core.get();
+            // The manifest's check has seen to it that there is one.
+            let Some(slot) = slots.get_mut(usize::from(core)) else { defect("no core for a vCPU") };
+            links.push(VcpuLink { core, slot: *slot, requests: AtomicU32::new(0) });
             *slot += 1;
-            VcpuLink { core, slot: *slot - 1, requests: AtomicU32::new(0) }
-        });
+        }
+        let links = links.all();
         let devices = self.device_slots(record);
         let loads = self.manifest.loads(record);
         let shared = self.shared(record, space);
@@ -288,12 +289,14 @@ impl Builder<'_> {
     /// The vCPUs of one core, in the order of their slots, and their entities.
     #[inline(never)]
     fn core_vcpus(&mut self, core: usize, policy: &mut sched::Core<MAX_CONTEXTS_PER_CORE>, stack: u64) -> &'static mut [Vcpu] {
-        let mut made = self.arena.room(usize::from(self.slots[core]));
+        let policy_of = self.manifest.cores.get(core).and_then(|record| CorePolicy::decode(record.policy));
+        let hcr = control::guest_traps(policy_of != Some(CorePolicy::Pinned));
+        let mut made = self.arena.room(self.slots.get(core).map_or(0, |&slots| usize::from(slots)));
         for (record, partition) in self.manifest.partitions().iter().zip(system::partitions()) {
             for (index, vcpu) in self.manifest.vcpus(record).iter().enumerate() {
                 if usize::from(vcpu.core.get()) == core {
                     let entity = entity(vcpu, partition, policy);
-                    made.push(Vcpu::new(partition, VcpuIndex::new(index as u8), entity, stack));
+                    made.push(Vcpu::new(partition, VcpuIndex::new(index as u8), entity, hcr, stack));
                 }
             }
         }

@@ -256,10 +256,16 @@ pub fn listen() {
     OUTPUT.lock().interrupt_for(true, false);
 }
 
+/// Whether [`has_work`] is worth asking.
+#[inline(always)]
+pub fn is_ready() -> bool {
+    READY.load(Ordering::Acquire)
+}
+
 /// Whether there is something at the port that a partition's vCPU 0 should see to now.
-#[inline]
+#[inline(never)]
 pub fn has_work(partition: u8, ring: &Ring) -> bool {
-    READY.load(Ordering::Acquire) && {
+    is_ready() && {
         let focused = partition == focus();
         focused && has_input()
             || (ring.is_ready() || focused && KERNEL_RING.is_ready()) && !FULL.load(Ordering::Relaxed)

@@ -20,7 +20,7 @@ mod vmm;
 
 use crate::arch::mmu::{BootMap, Map};
 use crate::arch::start::Image;
-use crate::arch::{cpu, mmu, smc, vectors};
+use crate::arch::{cpu, mmu, smc, timer, vectors};
 use crate::build::Seed;
 use crate::console::Line;
 use crate::memory::{Arena, Frames, Range};
@@ -155,7 +155,7 @@ fn run(seed: &'static mut Seed) -> ! {
     let core: &'static mut Core = seed.core();
     cpu::set_own_pointer(core::ptr::from_mut(core) as usize);
     core.begin_all();
-    let resume = core.choose();
+    let resume = core.choose(timer::now());
     // SAFETY: `choose` has loaded everything else of this context.
     unsafe { vectors::enter(resume.next) }
 }

@@ -41,6 +41,13 @@ impl<const N: usize> Deadlines<N> {
         (self.next != Time::NEVER).then_some(self.next)
     }
 
+    /// The earliest deadline, [`Time::NEVER`] if no timer is set.
+    #[inline]
+    #[must_use]
+    pub fn earliest(&self) -> Time {
+        self.next
+    }
+
     /// When `slot` is due, or `None` if it is not set.
     #[inline]
     #[must_use]
@@ -89,18 +96,31 @@ impl<const N: usize> Deadlines<N> {
     /// Takes the earliest timer that is due at `now`, and clears it. Called until it
     /// says `None`, it gives all that are due in order of time, the lower slot first
     /// among equals.
-    #[inline]
+    #[inline(always)]
     pub fn expire(&mut self, now: Time) -> Option<Slot> {
         if self.next > now || self.next == Time::NEVER {
             return None;
         }
         let slot = Slot(self.slot);
         self.set &= !bit::<N>(slot);
-        self.find_next();
+        if self.set == 0 {
+            self.next = Time::NEVER;
+            self.slot = 0;
+        } else {
+            self.find_next();
+        }
         Some(slot)
     }
 
+    /// Whether `slot` is set.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_set(&self, slot: Slot) -> bool {
+        self.set & bit::<N>(slot) != 0
+    }
+
     /// Finds the earliest of the slots that are set.
+    #[inline(never)]
     fn find_next(&mut self) {
         self.next = Time::NEVER;
         self.slot = 0;
@@ -237,6 +257,7 @@ mod tests {
                 prop_assert_eq!(timers.next(), model.values().min().map(|&t| Time(t)));
                 for slot in 0..32 {
                     prop_assert_eq!(timers.get(Slot(slot)), model.get(&slot).map(|&t| Time(t)));
+                    prop_assert_eq!(timers.is_set(Slot(slot)), model.contains_key(&slot));
                 }
             }
         }

@@ -163,6 +163,40 @@ impl<const N: usize> Core<N> {
         self.challenge(bit, key)
     }
 
+    /// [`Core::wake`] and then [`Core::pick`] in one, for the case that counts most: the entity wakes with its whole budget
+    /// before it, or has none, is the most urgent, and nothing else is due. Whether that was so; if not, nothing has been done.
+    #[inline(always)]
+    pub fn preempt(&mut self, index: Index, now: Time) -> bool {
+        let bit = bit(index);
+        let (Some(key), Some(server)) = (
+            self.keys.get_mut(index.get()),
+            self.servers.get_mut(index.get()),
+        ) else {
+            return false;
+        };
+        // A raised entity's budget does not end its turn; whoever runs on a budget must be charged.
+        let usual = self.blocked & !self.raised & bit != 0
+            && self.waiting | self.running & self.budgeted == 0
+            && *key >> PRIORITY_SHIFT > self.bar >> PRIORITY_SHIFT;
+        let limited = self.limited & bit != 0;
+        if !usual || limited && !server.is_whole(now) {
+            return false;
+        }
+        self.queued = self.queued.wrapping_add(1);
+        *key = (*key & !PLACE) | (PLACE & !self.queued);
+        self.bar = *key | PLACE;
+        self.next = Time::NEVER;
+        if limited {
+            self.next = server.begin(now);
+        }
+        self.blocked &= !bit;
+        self.ready |= bit;
+        self.best = bit;
+        self.running = bit;
+        self.since = now;
+        true
+    }
+
     /// The entity no longer wants to run. If it is the running one it is charged, the
     /// core counts as idle, and `pick` must be called.
     #[inline]
@@ -228,6 +262,13 @@ impl<const N: usize> Core<N> {
     #[must_use]
     pub fn next_event(&self) -> Option<Time> {
         (self.next != Time::NEVER).then_some(self.next)
+    }
+
+    /// The same; [`Time::NEVER`] if nothing is expected.
+    #[inline]
+    #[must_use]
+    pub fn expected(&self) -> Time {
+        self.next
     }
 
     /// Gives an entity a priority of `ceiling`, until [`Core::lower`]. Meanwhile it is

@@ -153,6 +153,23 @@ impl Sporadic {
         true
     }
 
+    /// Whether all of the budget can be used at `now`, for an entity that wakes.
+    #[inline(always)]
+    pub(crate) fn is_whole(&self, now: Time) -> bool {
+        self.full_from <= now
+    }
+
+    /// [`Sporadic::wake`] of one that [`Sporadic::is_whole`]; returns [`Sporadic::exhausted_at`].
+    #[inline(always)]
+    pub(crate) fn begin(&mut self, now: Time) -> Time {
+        self.head = Refill {
+            time: now,
+            amount: self.budget.time,
+        };
+        self.len = 0;
+        now.after(self.budget.time)
+    }
+
     /// When an entity that runs from `now` on has used all that it may use.
     #[inline]
     pub(crate) fn exhausted_at(&self, now: Time) -> Time {

@@ -168,7 +168,9 @@ impl Pair {
     }
 
     fn wake(&mut self, i: usize, late: u64) -> Result<(), TestCaseError> {
-        let said = self.core.wake(self.indices[i], Time(self.now));
+        // In one step where that is possible.
+        let preempted = late == 0 && self.core.preempt(self.indices[i], Time(self.now));
+        let said = preempted || self.core.wake(self.indices[i], Time(self.now));
         let mut expected = false;
         if !self.entities[i].runnable {
             self.enqueue(i);
@@ -183,7 +185,9 @@ impl Pair {
             expected = self.entities[i].eligible() && self.more_urgent_than_running(i);
         }
         prop_assert_eq!(said, expected, "wake of {} at {}", i, self.now);
-        if said {
+        if preempted {
+            self.picked(self.core.running().map(Index::get))?;
+        } else if said {
             self.now += late;
             self.pick()?;
         }
@@ -209,9 +213,13 @@ impl Pair {
     }
 
     fn pick(&mut self) -> Result<(), TestCaseError> {
-        let now = self.now;
-        let said = self.core.pick(Time(now)).map(Index::get);
+        let said = self.core.pick(Time(self.now)).map(Index::get);
+        self.picked(said)
+    }
 
+    /// The core has chosen.
+    fn picked(&mut self, said: Option<usize>) -> Result<(), TestCaseError> {
+        let now = self.now;
         self.charge();
         for i in 0..self.entities.len() {
             let entity = &mut self.entities[i];

@@ -2,7 +2,8 @@
 
 use crate::block::Block;
 use crate::hold::Ready;
-use crate::interface::{Groups, Maintenance};
+use crate::id::IntId;
+use crate::interface::{CpuInterface, Groups, Maintenance};
 use crate::list_register::ListRegister;
 use crate::ready::{Levels, PrioritySet};
 
@@ -22,6 +23,71 @@ impl Cpu {
             block: Block::new(),
             lists: Lists::new(),
         }
+    }
+}
+
+impl Cpu {
+    /// Whether a physical interrupt is active on behalf of the private interrupt `intid`, while the vCPU is switched out.
+    #[inline(always)]
+    pub(crate) fn parked_in_flight(&self, intid: IntId) -> bool {
+        let bit = u32::from(intid.get() & 31);
+        let mask = 1u32.wrapping_shl(bit);
+        if self.block.linked & mask == 0 {
+            return false;
+        }
+        // The hardware has deactivated it at the end of the virtual one.
+        let by_hardware = self.block.held & self.block.held_physical & mask != 0;
+        !(by_hardware && self.lists.parked(u32::from(self.block.slot(bit))).is_invalid())
+    }
+
+    /// [`Vgic::save`](crate::Vgic::save) of a vCPU whose list registers need no upkeep; whether the physical interrupt of
+    /// `timer` is active on its behalf. `None`: that call is due, and nothing has been done.
+    #[inline(always)]
+    pub fn quick_save<H: CpuInterface>(&mut self, timer: IntId, hw: &mut H) -> Option<bool> {
+        let lists = &mut self.lists;
+        if lists.dirty | lists.release != 0 || !lists.maintenance.is_off() {
+            return None;
+        }
+        lists.loaded = false;
+        hw.take(lists.used, &mut lists.parked);
+        Some(self.parked_in_flight(timer))
+    }
+
+    /// [`Vgic::load`](crate::Vgic::load) of a vCPU for which nothing has happened meanwhile but that its timer may have run
+    /// out; whether the physical interrupt of `timer` is active on its behalf now. `None`: that call is due, and nothing has
+    /// been done.
+    #[inline(always)]
+    pub fn quick_load<H: CpuInterface>(
+        &mut self,
+        timer: IntId,
+        due: bool,
+        hw: &mut H,
+    ) -> Option<bool> {
+        let (block, lists) = (&self.block, &mut self.lists);
+        if !lists.is_quiet() || lists.eoi != 0 || !lists.maintenance.is_off() {
+            return None;
+        }
+        let bit = u32::from(timer.get() & 31);
+        let mask = 1u32.wrapping_shl(bit);
+        let mut in_flight = block.linked & mask != 0;
+        if block.linked & block.held & block.held_physical & mask != 0 {
+            let lr = lists.parked.get_mut(usize::from(block.slot(bit) & 15))?;
+            // The hardware has deactivated it at the end of the virtual one.
+            in_flight = !lr.is_invalid();
+            if due && !in_flight {
+                // It becomes pending where it is, if it has been there since it came last.
+                if block.express & mask == 0 {
+                    return None;
+                }
+                *lr = lr.with_pending();
+                in_flight = true;
+            }
+        } else if due && !in_flight {
+            return None;
+        }
+        lists.loaded = true;
+        hw.put(lists.used, &lists.parked);
+        Some(in_flight)
     }
 }
 

@@ -371,31 +371,26 @@ impl Vgic<'_> {
     /// Switches a vCPU out. Its list registers are put by as they are; but if their upkeep is under way, everything is
     /// taken back into memory. Either way they are empty then, and maintenance is off.
     ///
-    /// Whoever kicks a vCPU that is switched out has its core call [`sync`](Vgic::sync), as for one that is loaded.
-    #[inline]
-    pub fn save<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
-        let Some(lists) = self.lists_mut(vcpu.get()) else {
-            return VcpuSet::EMPTY;
-        };
-        if !lists.loaded {
-            return VcpuSet::EMPTY;
-        }
-        if lists.dirty | lists.release != 0 || !lists.maintenance.is_off() {
-            return self.save_all(vcpu, hw);
-        }
-        lists.loaded = false;
-        hw.take(lists.used, &mut lists.parked);
-        VcpuSet::EMPTY
-    }
-
+    /// Returns the other vCPUs to kick, and whether the physical interrupt of `timer`, a private one, is active on behalf of
+    /// the vCPU. Whoever kicks a vCPU that is switched out has its core call [`sync`](Vgic::sync), as for one that is loaded.
+    /// [`Cpu::quick_save`](crate::Cpu::quick_save) does the same when there is no upkeep.
     #[inline(never)]
-    fn save_all<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
+    pub fn save<H: CpuInterface>(
+        &mut self,
+        vcpu: VcpuIndex,
+        timer: IntId,
+        hw: &mut H,
+    ) -> (VcpuSet, bool) {
         let index = vcpu.get();
-        let mut kicks = self.sync(vcpu, hw);
-        let Some(lists) = self.lists(index) else {
-            return kicks;
+        let Some(cpu) = self.cpus.get_mut(usize::from(index)) else {
+            return (VcpuSet::EMPTY, false);
         };
-        for slot in Bits(lists.used) {
+        if let Some(in_flight) = cpu.quick_save(timer, hw) {
+            return (VcpuSet::EMPTY, in_flight);
+        }
+        let mut kicks = self.sync(vcpu, hw);
+        let used = self.lists(index).map_or(0, |lists| lists.used);
+        for slot in Bits(used) {
             let lr = hw.read(slot as usize);
             kicks |= self.fold(index, slot, lr, hw);
             hw.write(slot as usize, ListRegister::EMPTY);
@@ -408,7 +403,7 @@ impl Vgic<'_> {
                 hw.set_maintenance(Maintenance::OFF);
             }
         }
-        kicks.without(vcpu)
+        (kicks.without(vcpu), self.hw_in_flight(vcpu, timer))
     }
 
     /// Switches a vCPU in, and serves it. The list registers must be empty and maintenance off, as `save` and
@@ -417,7 +412,8 @@ impl Vgic<'_> {
     /// `timer` is the private interrupt of the vCPU's timer, linked to the physical one of the same number. If the timer ran
     /// out meanwhile (`due`) that would come as soon as the vCPU runs; it is delivered here instead. Returns the other
     /// vCPUs to kick, and whether the physical interrupt is now active on behalf of the vCPU.
-    #[inline]
+    /// [`Cpu::quick_load`](crate::Cpu::quick_load) does the same when nothing has happened meanwhile.
+    #[inline(never)]
     pub fn load<H: CpuInterface>(
         &mut self,
         vcpu: VcpuIndex,
@@ -425,44 +421,20 @@ impl Vgic<'_> {
         due: bool,
         hw: &mut H,
     ) -> (VcpuSet, bool) {
-        let mut in_flight = self.hw_in_flight(vcpu, timer);
-        let due = due && !in_flight;
-        in_flight |= due;
-        let Some(lists) = self.lists_mut(vcpu.get()) else {
+        let Some(cpu) = self.cpus.get_mut(usize::from(vcpu.get())) else {
             return (VcpuSet::EMPTY, false);
         };
-        lists.loaded = true;
-        let quiet = lists.is_quiet() && lists.eoi == 0 && lists.maintenance.is_off();
-        let left = due && !(quiet && self.repeat_parked(vcpu, timer));
-        if let Some(lists) = self.lists(vcpu.get()) {
-            hw.put(lists.used, &lists.parked);
+        if let Some(in_flight) = cpu.quick_load(timer, due, hw) {
+            return (VcpuSet::EMPTY, in_flight);
         }
-        let mut kicks = VcpuSet::EMPTY;
-        if !quiet {
-            kicks |= self.serve(vcpu, hw);
-        }
-        if left {
+        let in_flight = cpu.parked_in_flight(timer);
+        cpu.lists.loaded = true;
+        hw.put(cpu.lists.used, &cpu.lists.parked);
+        let mut kicks = self.serve(vcpu, hw);
+        if due && !in_flight {
             kicks |= self.deliver_hw(vcpu, timer, timer, hw);
         }
-        (kicks, in_flight)
-    }
-
-    /// Makes an interrupt pending in its list register, which is put by, if that has held it since it came last
-    /// ([`deliver_hw`](Vgic::deliver_hw) likewise).
-    #[inline(always)]
-    fn repeat_parked(&mut self, vcpu: VcpuIndex, intid: IntId) -> bool {
-        let Spot { word, bit, .. } = Spot::of(vcpu.get(), intid.get());
-        let Some((block, lists)) = self.pair(word, vcpu.get()) else {
-            return false;
-        };
-        let slot = usize::from(block.slot(bit) & 15);
-        match lists.parked.get_mut(slot) {
-            Some(lr) if block.express & 1u32.wrapping_shl(bit) != 0 && lr.is_hardware() => {
-                *lr = lr.with_pending();
-                true
-            }
-            _ => false,
-        }
+        (kicks, in_flight | due)
     }
 
     /// Whether an interrupt is there for which a WFI would return, once it is flushed.

@@ -57,13 +57,11 @@ impl Uart {
         true
     }
 
-    /// Sends bytes, waiting for room, but for none of them for ever.
+    /// Sends bytes, waiting for room, but not for ever: then the rest is lost.
     pub fn send(self, bytes: &[u8]) {
         for byte in bytes {
-            for _ in 0..1_000_000 {
-                if self.try_send(*byte) {
-                    break;
-                }
+            if !(0..1_000_000).any(|_| self.try_send(*byte)) {
+                return;
             }
         }
     }

@@ -65,7 +65,7 @@ extern "C" fn bare_main(tree: u64) -> ! {
     if run.arguments.mode == Mode::Spin {
         say(&run, "bench: spinning");
         loop {
-            core::hint::black_box(0);
+            arch::spin_hint();
         }
     }
     arch::enable_interrupts();

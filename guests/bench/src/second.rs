@@ -18,6 +18,8 @@ static STACK: Stack = Stack::new();
 static IDENTITY: AtomicU32 = AtomicU32::new(0);
 /// It takes interrupts.
 static READY: AtomicBool = AtomicBool::new(false);
+/// It was tried to start it.
+static TRIED: AtomicBool = AtomicBool::new(false);
 /// What it does in between.
 static WAITS: AtomicBool = AtomicBool::new(false);
 
@@ -55,8 +57,10 @@ impl Run<'_> {
         let Some(other) = others.find(|affinity| **affinity != own) else {
             return Err(Outcome::NotPossible("the tree names one CPU"));
         };
-        // SAFETY: called once: when it was not answered with success, PSCI has started nothing,
-        // and a core that was started and is not ready is waited for no more.
+        if TRIED.swap(true, Ordering::Relaxed) {
+            return Err(Outcome::NotPossible("the second CPU did not come"));
+        }
+        // SAFETY: called once, and nobody else has the stack.
         let answer = unsafe { arch::start_core(self.board.psci, *other, &STACK, second_main) };
         if answer != 0 {
             return Err(Outcome::NotPossible("PSCI does not start a second CPU"));

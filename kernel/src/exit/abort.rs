@@ -61,7 +61,7 @@ const SIZE: u64 = 3 << 22;
 const WORD: u64 = 2 << 22;
 
 /// A load or store.
-#[inline(always)]
+#[inline(never)]
 pub fn data(core: &mut Core, esr: u64, abort: Abort) {
     let far = cpu::fault_address();
     let Some(ipa) = address(core, esr, &abort, far) else {
@@ -92,7 +92,6 @@ pub fn instruction(core: &mut Core, esr: u64, abort: Abort) {
 }
 
 /// The guest-physical address of an abort. `None`: the partition has been ended, or the guest told.
-#[inline(always)]
 fn address(core: &mut Core, esr: u64, abort: &Abort, far: u64) -> Option<u64> {
     if abort.walk {
         // Its translation tables lie where there is no memory, or a walk would have to write to ROM.
@@ -122,7 +121,6 @@ fn address(core: &mut Core, esr: u64, abort: &Abort, far: u64) -> Option<u64> {
 }
 
 /// One transfer. `false`: the guest does not go on after it.
-#[unsafe(link_section = ".text.hot")]
 #[inline(never)]
 fn one(core: &mut Core, ipa: u64, far: u64, access: Access) -> bool {
     let register = access.register;

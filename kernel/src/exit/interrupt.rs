@@ -40,6 +40,10 @@ fn serve(frame: *mut Frame, interrupt: Acknowledged) -> Resume {
     // SAFETY: once per entry.
     let core = unsafe { Core::current() };
     core.begin(frame);
+    if interrupt.0 == core.own.timer {
+        core.gic.complete(interrupt);
+        return core.expire();
+    }
     if interrupt.is_interrupt() {
         other(core, interrupt);
     }
@@ -47,7 +51,7 @@ fn serve(frame: *mut Frame, interrupt: Acknowledged) -> Resume {
 }
 
 /// Takes the most urgent pending interrupt.
-#[unsafe(link_section = ".text.hot")]
+#[inline(never)]
 pub fn take(core: &mut Core) {
     let Some(interrupt) = core.gic.acknowledge() else {
         return;
@@ -62,13 +66,12 @@ pub fn take(core: &mut Core) {
 }
 
 /// Any but the loaded vCPU's timer.
-#[unsafe(link_section = ".text.hot")]
 #[inline(never)]
 fn other(core: &mut Core, interrupt: Acknowledged) {
     let intid = interrupt.intid();
     core.gic.complete(interrupt);
     if intid == core.own.timer {
-        core.expire();
+        core.look_at_deadlines();
     } else if intid == gic::KICK {
         // The requests were written before the interrupt was sent: read them after it was acknowledged.
         cpu::dsb();

@@ -51,7 +51,6 @@ fn skip_plain() {
 }
 
 /// A synchronous exception that has no quick way. All 31 registers are in the frame.
-#[unsafe(link_section = ".text.hot")]
 pub extern "C" fn trap_entry(frame: *mut Frame, esr: u64) -> Resume {
     // SAFETY: once per entry.
     let core = unsafe { Core::current() };
@@ -70,7 +69,6 @@ pub extern "C" fn trap_entry(frame: *mut Frame, esr: u64) -> Resume {
 }
 
 /// The guest goes on after the instruction that trapped, which is as long as bit 25 of the syndrome says.
-#[inline(always)]
 pub fn skip(esr: u64) {
     let length = if esr & 1 << 25 != 0 { 4 } else { 2 };
     cpu::set_guest_pc(cpu::guest_pc().wrapping_add(length));

@@ -5,7 +5,6 @@ use crate::sched::Core;
 
 /// The guest waits: another runs until an interrupt for it comes. WFE returns at once, which the
 /// architecture allows.
-#[unsafe(link_section = ".text.hot")]
 #[inline(never)]
 pub fn wait(core: &mut Core, esr: u64, event: bool) {
     skip(esr);
@@ -15,7 +14,6 @@ pub fn wait(core: &mut Core, esr: u64, event: bool) {
 }
 
 /// Whether an interrupt is pending for the loaded vCPU that would end its wait.
-#[unsafe(link_section = ".text.hot")]
 pub fn has_interrupt(core: &mut Core) -> bool {
     let index = core.vcpu().index;
     let partition = core.partition();

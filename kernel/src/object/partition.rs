@@ -3,6 +3,7 @@
 use crate::arch::gic::Gic;
 use crate::arch::sync::SpinLock;
 use crate::console::Ring;
+use crate::fault::defect;
 use crate::system;
 use crate::vmm::Keys;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
@@ -185,6 +186,15 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// A vCPU's part of the interrupt controller.
+    #[inline(always)]
+    pub fn cpu(&mut self, vcpu: VcpuIndex) -> &mut vgic::Cpu {
+        match self.cpus.get_mut(usize::from(vcpu.get())) {
+            Some(cpu) => cpu,
+            None => defect("no interrupt controller for a vCPU"),
+        }
+    }
+
     /// The interrupt controller.
     #[inline(always)]
     pub fn vgic(&mut self) -> Vgic<'_> {

@@ -4,6 +4,7 @@ use super::Partition;
 use crate::arch::context::{El1, Fp, Frame};
 use crate::arch::gic::VirtualState;
 use crate::arch::timer;
+use crate::console;
 use crate::fault::defect;
 use core::ops::{Index, IndexMut};
 use vgic::VcpuIndex;
@@ -67,6 +68,10 @@ pub struct Vcpu {
     pub timer: timer::Virtual,
     /// Its virtual CPU interface likewise.
     pub interface: VirtualState,
+    /// HCR_EL2 while it runs.
+    pub hcr: u64,
+    /// VMPIDR_EL2: affinity 0.0.0.index.
+    pub affinity: u64,
     /// Its partition.
     pub partition: &'static Partition,
     /// Which vCPU of the partition it is.
@@ -105,6 +110,15 @@ impl Vcpus {
     pub fn len(&self) -> usize {
         self.0.len()
     }
+
+    /// The vCPU in a slot; in place, for the shortest paths.
+    #[inline(always)]
+    pub fn at(&mut self, slot: usize) -> &mut Vcpu {
+        match self.0.get_mut(slot) {
+            Some(vcpu) => vcpu,
+            None => defect("no vCPU in a slot"),
+        }
+    }
 }
 
 // Slots come from the core's own records, never from a guest.
@@ -122,17 +136,14 @@ impl Index<usize> for Vcpus {
 impl IndexMut<usize> for Vcpus {
     #[inline(never)]
     fn index_mut(&mut self, slot: usize) -> &mut Vcpu {
-        match self.0.get_mut(slot) {
-            Some(vcpu) => vcpu,
-            None => defect("no vCPU in a slot"),
-        }
+        self.at(slot)
     }
 }
 
 impl Vcpu {
     /// A vCPU that is off.
     #[must_use]
-    pub fn new(partition: &'static Partition, index: VcpuIndex, entity: sched::Index, stack: u64) -> Self {
+    pub fn new(partition: &'static Partition, index: VcpuIndex, entity: sched::Index, hcr: u64, stack: u64) -> Self {
         let mut frame = Frame::new();
         frame.core_stack = stack;
         Self {
@@ -140,6 +151,8 @@ impl Vcpu {
             el1: El1::new(),
             timer: timer::Virtual::default(),
             interface: VirtualState::default(),
+            hcr,
+            affinity: 1 << 31 | u64::from(index.get()),
             partition,
             index,
             entity,
@@ -155,10 +168,16 @@ impl Vcpu {
         }
     }
 
-    /// VMPIDR_EL2: affinity 0.0.0.index.
+    /// Whether it has work at EL2 to do before it runs, or may not run at all.
+    #[inline(always)]
     #[must_use]
-    pub fn affinity(&self) -> u64 {
-        1 << 31 | u64::from(self.index.get())
+    pub fn has_work(&self) -> bool {
+        self.run != Run::Ready
+            || self.asked != 0
+            || self.job != Job::None
+            || self.report.is_some()
+            || self.status.is_some()
+            || console::is_ready() && self.index.get() == 0 && console::has_work(self.partition.index, &self.partition.output)
     }
 
     /// Puts every register back to its value out of reset, to start at `entry`. It must not be loaded.

@@ -138,8 +138,8 @@ impl Core {
         vcpu.reset(start.entry, [start.context, 0, 0, 0]);
         (vcpu.timer, vcpu.interface) = (virtual_timer, interface);
         (vcpu.physical_control, vcpu.physical_compare) = physical;
-        if self.fp_owner == Some(slot) {
-            self.fp_owner = None;
+        if self.fp_owner == slot {
+            self.fp_owner = super::NOBODY;
         }
         self.again = true;
         if !ready {

@@ -18,7 +18,7 @@ use crate::arch::{cpu, timer};
 use crate::object::{Job, Partition, Run, State, Vcpu, Vcpus, request};
 use crate::{console, exit};
 use core::sync::atomic::Ordering;
-use manifest::{CorePolicy, MAX_CONTEXTS_PER_CORE};
+use manifest::MAX_CONTEXTS_PER_CORE;
 use sched::{Deadlines, Slot, Time};
 use vgic::VcpuSet;
 
@@ -36,6 +36,9 @@ pub enum Timer {
 }
 
 const TIMERS: usize = 4;
+
+/// No slot.
+const NOBODY: usize = usize::MAX;
 
 impl Timer {
     /// Its place in the deadlines, for the vCPU in `slot` of its core.
@@ -57,16 +60,14 @@ pub struct Core {
     pub controls: Controls,
     /// Who is to run.
     pub policy: sched::Core<MAX_CONTEXTS_PER_CORE>,
-    /// Several contexts or one.
-    pub kind: CorePolicy,
     /// When who is to wake.
     pub deadlines: Deadlines<{ MAX_CONTEXTS_PER_CORE * TIMERS }>,
     /// The vCPUs that are bound to this core.
     pub vcpus: Vcpus,
     /// Whose EL1 registers, timer and list registers are in the processor.
-    loaded: Option<usize>,
+    loaded: usize,
     /// Whose FP registers are.
-    fp_owner: Option<usize>,
+    fp_owner: usize,
     /// Whose general-purpose registers are: the frame that was interrupted. Null if they are void.
     interrupted: *mut Frame,
     /// Who should run may have changed.
@@ -74,7 +75,7 @@ pub struct Core {
     /// A deadline has changed since EL2's timer was armed.
     rearm: bool,
     /// What EL2's timer is armed for.
-    alarm: Option<u64>,
+    alarm: Time,
     /// The virtual timer's physical interrupt is active because the loaded vCPU's virtual one is in flight.
     pub timer_active: bool,
     /// Interrupt numbers of the kernel's own: timer, maintenance, console.
@@ -99,7 +100,6 @@ impl Core {
         index: u16,
         gic: Gic,
         controls: Controls,
-        kind: CorePolicy,
         policy: sched::Core<MAX_CONTEXTS_PER_CORE>,
         vcpus: &'static mut [Vcpu],
         own: OwnInterrupts,
@@ -109,15 +109,14 @@ impl Core {
             gic,
             controls,
             policy,
-            kind,
             deadlines: Deadlines::new(),
             vcpus: Vcpus(vcpus),
-            loaded: None,
-            fp_owner: None,
+            loaded: NOBODY,
+            fp_owner: NOBODY,
             interrupted: core::ptr::null_mut(),
             again: true,
             rearm: false,
-            alarm: None,
+            alarm: Time::NEVER,
             timer_active: false,
             own,
         }
@@ -141,9 +140,8 @@ impl Core {
     }
 
     /// The loaded vCPU's slot. Exits come from a loaded vCPU.
-    #[inline(always)]
     pub fn slot(&self) -> usize {
-        self.loaded.unwrap_or(0)
+        self.loaded
     }
 
     /// The vCPU that was interrupted.
@@ -165,13 +163,13 @@ impl Core {
     }
 
     /// Ends the handling of an exit: says what runs now.
-    #[inline(always)]
+    #[inline(never)]
     pub fn leave(&mut self) -> Resume {
         if self.again {
-            return self.choose();
+            return self.choose(timer::now());
         }
         if self.rearm {
-            self.set_alarm();
+            self.rearm();
         }
         Resume {
             next: self.interrupted,
@@ -179,62 +177,53 @@ impl Core {
         }
     }
 
-    /// Chooses who runs, and does the work at EL2 of whoever's turn it is, until a guest is to run.
+    /// Chooses who runs, and does the work at EL2 of whoever's turn it is, until a guest is to run. `now` is the counter.
     #[unsafe(link_section = ".text.hot")]
-    pub fn choose(&mut self) -> Resume {
+    #[inline(never)]
+    pub fn choose(&mut self, mut now: u64) -> Resume {
         loop {
             self.again = false;
-            let now = timer::now();
-            let chosen = self.policy.pick(Time(now));
-            match chosen.map(|index| index.get()) {
-                Some(slot) if !self.has_work(slot) => {
+            if let Some(index) = self.policy.pick(Time(now)) {
+                let slot = index.get();
+                if !self.vcpus.at(slot).has_work() {
                     // What led here must not add to a switch.
-                    if self.loaded != Some(slot) && cpu::interrupt_pending() {
-                        exit::interrupt::take(self);
-                        continue;
+                    if self.loaded == slot || !cpu::interrupt_pending() {
+                        return self.go(slot, now);
                     }
-                    self.load(slot, now);
-                    if !self.again {
-                        self.set_alarm();
-                        let next = &raw const self.vcpus[slot].frame;
-                        let previous = core::mem::replace(&mut self.interrupted, core::ptr::null_mut());
-                        return Resume { next, previous };
+                } else {
+                    self.rearm();
+                    if !cpu::interrupt_pending() {
+                        self.work(slot);
                     }
                 }
-                Some(slot) => {
-                    self.set_alarm();
-                    // What led here must not add to a piece of work.
-                    if cpu::interrupt_pending() {
-                        exit::interrupt::take(self);
-                        continue;
-                    }
-                    self.work(slot);
-                }
-                None => {
-                    self.set_alarm();
-                    if console::kernel_has_work() {
-                        console::work();
-                    } else {
-                        cpu::wait_for_interrupt();
-                    }
+            } else {
+                self.rearm();
+                if console::kernel_has_work() {
+                    console::work();
+                } else {
+                    cpu::wait_for_interrupt();
                 }
             }
             if cpu::interrupt_pending() {
                 exit::interrupt::take(self);
             }
+            now = timer::now();
         }
     }
 
-    /// Whether a vCPU has work at EL2 to do before it runs, or may not run at all.
-    fn has_work(&self, slot: usize) -> bool {
-        let vcpu = &self.vcpus[slot];
-        vcpu.run != Run::Ready
-            || vcpu.asked != 0
-            || vcpu.index.get() == 0
-                && (vcpu.job != Job::None
-                    || vcpu.report.is_some()
-                    || vcpu.status.is_some()
-                    || console::has_work(vcpu.partition.index, &vcpu.partition.output))
+    /// Goes on with a vCPU, which the policy has chosen. `now` is the counter.
+    #[unsafe(link_section = ".text.hot")]
+    #[inline(never)]
+    fn go(&mut self, slot: usize, now: u64) -> Resume {
+        if self.loaded != slot {
+            self.switch(slot, now);
+            if self.again {
+                return self.choose(timer::now());
+            }
+        }
+        self.set_alarm();
+        let previous = core::mem::replace(&mut self.interrupted, core::ptr::null_mut());
+        Resume { next: &raw const self.vcpus.at(slot).frame, previous }
     }
 
     /// Does a piece of the work at EL2 that a vCPU has.
@@ -270,40 +259,76 @@ impl Core {
     }
 
     /// Arms EL2's timer for the next deadline, if that is another than it is armed for.
-    #[unsafe(link_section = ".text.hot")]
+    #[inline(always)]
     fn set_alarm(&mut self) {
         self.rearm = false;
-        let next = match (self.deadlines.next(), self.policy.next_event()) {
-            (Some(a), Some(b)) => Some(a.0.min(b.0)),
-            (a, b) => a.or(b).map(|time| time.0),
-        };
+        let next = self.deadlines.earliest().min(self.policy.expected());
         if next != self.alarm {
             self.alarm = next;
-            match next {
-                Some(at) => timer::set_alarm(at),
-                None => timer::clear_alarm(),
-            }
+            timer::set_alarm(next.0);
         }
     }
 
-    /// EL2's timer has fired: looks at every deadline that is due.
-    pub fn expire(&mut self) {
-        self.alarm = None;
+    /// The same, for the rarer ways.
+    #[inline(never)]
+    fn rearm(&mut self) {
+        self.set_alarm();
+    }
+
+    /// EL2's timer has fired while a guest ran: wakes whoever's deadline has come, and chooses.
+    #[inline(always)]
+    pub fn expire(&mut self) -> Resume {
+        self.alarm = Time::NEVER;
         timer::clear_alarm();
         let now = timer::now();
-        while let Some(Slot(which)) = self.deadlines.expire(Time(now)) {
-            let slot = usize::from(which) / TIMERS;
-            match usize::from(which) % TIMERS {
-                0 => self.wake(slot),
-                1 => exit::sysreg::physical_timer_fired(self, slot),
-                2 => {
-                    self.vcpus[slot].partition.output.flush();
-                    self.wake_for_work(slot);
+        // Mostly the virtual timer of one vCPU that waits for nothing else and is more urgent than what runs.
+        if let Some(which) = self.deadlines.expire(Time(now)) {
+            let slot = usize::from(which.0) / TIMERS;
+            if usize::from(which.0) % TIMERS == Timer::Virtual as usize && self.deadlines.earliest().0 > now {
+                let vcpu = self.vcpus.at(slot);
+                if vcpu.run == Run::Waiting && self.policy.preempt(vcpu.entity, Time(now)) {
+                    vcpu.run = Run::Ready;
+                    if !vcpu.has_work() && !cpu::interrupt_pending() {
+                        return self.go(slot, now);
+                    }
+                    return self.choose(now);
                 }
-                _ => crate::vmm::clock_alarm(self, slot, now),
             }
+            self.expired(slot, which.0, now);
         }
+        self.due(now);
+        self.choose(now)
+    }
+
+    /// EL2's timer has fired while EL2 worked or waited.
+    #[inline(never)]
+    pub fn look_at_deadlines(&mut self) {
+        self.alarm = Time::NEVER;
+        timer::clear_alarm();
+        self.due(timer::now());
         self.again = true;
+    }
+
+    /// Wakes whoever's deadline has come. `now` is the counter.
+    #[inline(never)]
+    fn due(&mut self, now: u64) {
+        while let Some(Slot(which)) = self.deadlines.expire(Time(now)) {
+            self.expired(usize::from(which) / TIMERS, which, now);
+        }
+    }
+
+    /// A timer has run out.
+    #[inline(never)]
+    fn expired(&mut self, slot: usize, which: u8, now: u64) {
+        match usize::from(which) % TIMERS {
+            0 => self.wake_at(slot, now),
+            1 => exit::sysreg::physical_timer_fired(self, slot),
+            2 => {
+                self.vcpus[slot].partition.output.flush();
+                self.wake_for_work(slot);
+            }
+            _ => crate::vmm::clock_alarm(self, slot, now),
+        }
     }
 
     /// Sets or clears one of a vCPU's timers.
@@ -320,13 +345,18 @@ impl Core {
     }
 
     /// A vCPU that waits goes on.
-    #[unsafe(link_section = ".text.hot")]
     #[inline(never)]
     pub fn wake(&mut self, slot: usize) {
-        let vcpu = &mut self.vcpus[slot];
+        self.wake_at(slot, timer::now());
+    }
+
+    /// The same; `now` is the counter.
+    #[inline(never)]
+    fn wake_at(&mut self, slot: usize, now: u64) {
+        let vcpu = self.vcpus.at(slot);
         if vcpu.run == Run::Waiting {
             vcpu.run = Run::Ready;
-            self.policy.wake(vcpu.entity, Time(timer::now()));
+            self.policy.wake(vcpu.entity, Time(now));
             self.again = true;
         }
     }
@@ -362,7 +392,7 @@ impl Core {
     /// A vCPU of this core has other interrupts than before. What a loaded one has in its list registers is revised before
     /// it runs again, as its work: what led here must not add to it.
     fn attend(&mut self, slot: usize) {
-        if self.loaded == Some(slot) {
+        if self.loaded == slot {
             let vcpu = &self.vcpus[slot];
             let (partition, index) = (vcpu.partition, vcpu.index);
             if !partition.shared.lock().vgic().quick_serve(index, &mut self.gic) {

@@ -1,103 +1,112 @@
 //! Which vCPU's registers are in the processor. They stay there until another vCPU's are needed,
 //! also while the kernel works or idles.
 
-use super::{Core, Timer};
+use super::{Core, NOBODY, Timer};
 use crate::arch::{cpu, timer};
-use crate::object::Run;
-use manifest::CorePolicy;
+use crate::object::{Partition, Run};
 use sched::Time;
-use vgic::IntId;
+use vgic::{IntId, VcpuSet};
 
 /// The virtual timer's interrupt, for guest and host alike.
 pub const VIRTUAL_TIMER: IntId = IntId::ppi(timer::EL1_VIRTUAL as u8);
 
 impl Core {
-    /// Makes a vCPU the one that runs at the exception return.
-    #[unsafe(link_section = ".text.hot")]
-    #[inline(never)]
-    pub(super) fn load(&mut self, slot: usize, now: u64) {
-        if self.loaded == Some(slot) {
-            return;
-        }
-        self.unload();
-        let shared_core = self.kind == CorePolicy::Shared;
-        let Self { vcpus, gic, controls, deadlines, .. } = self;
-        let vcpu = &mut vcpus[slot];
-        let (partition, index, timer) = (vcpu.partition, vcpu.index, vcpu.timer);
-        // SAFETY: `unload` has stored what was in the processor, and these belong to one vCPU.
+    /// Makes another vCPU than the loaded one the one that runs at the exception return. `now` is the counter.
+    #[inline(always)]
+    pub(super) fn switch(&mut self, slot: usize, now: u64) {
+        let before = self.loaded;
+        let kicked = if before == NOBODY { VcpuSet::EMPTY } else { self.store(before) };
+        let allow_fp = self.fp_owner == slot;
+        let vcpu = self.vcpus.at(slot);
+        let partition = vcpu.partition;
+        // SAFETY: what was in the processor has been stored, and these belong to one vCPU.
         unsafe {
             vcpu.el1.load();
-            controls.guest(partition.vttbr, vcpu.affinity(), shared_core);
+            self.controls.guest(vcpu.hcr, partition.vttbr, vcpu.affinity);
         }
-        controls.allow_fp(self.fp_owner == Some(slot));
-        gic.load_virtual(&vcpu.interface);
-        gic.enable_virtual(true);
+        self.controls.allow_fp(allow_fp);
+        self.gic.load_virtual(&vcpu.interface);
         // From here on the processor's own timer says when.
-        deadlines.clear(Timer::Virtual.slot(slot));
-        let (kicked, in_flight) = {
-            let mut shared = partition.shared.lock();
-            let mut vgic = shared.vgic();
-            // A timer that ran out meanwhile would interrupt at once: that exit is spared.
-            let due = timer.deadline().is_some_and(|at| at <= now);
-            vgic.load(index, VIRTUAL_TIMER, due, gic)
+        if self.deadlines.is_set(Timer::Virtual.slot(slot)) {
+            self.deadlines.clear(Timer::Virtual.slot(slot));
+        }
+        // A timer that ran out meanwhile would interrupt at once: that exit is spared.
+        let due = vcpu.timer.deadline().is_some_and(|at| at <= now);
+        let (others, in_flight) = {
+            let mut shared = partition.shared.enter();
+            match shared.cpu(vcpu.index).quick_load(VIRTUAL_TIMER, due, &mut self.gic) {
+                Some(in_flight) => (VcpuSet::EMPTY, in_flight),
+                None => shared.vgic().load(vcpu.index, VIRTUAL_TIMER, due, &mut self.gic),
+            }
         };
         // The physical interrupt is active exactly while the loaded vCPU's virtual one is in flight.
         if self.timer_active != in_flight {
             self.timer_active = in_flight;
-            gic.set_active(timer::EL1_VIRTUAL, in_flight);
+            self.gic.set_active(timer::EL1_VIRTUAL, in_flight);
         }
-        timer.load();
-        self.loaded = Some(slot);
-        if !kicked.is_empty() {
-            self.deliver(partition, kicked);
+        vcpu.timer.load();
+        self.loaded = slot;
+        if kicked.bits() | others.bits() != 0 {
+            self.deliver_both(before, kicked, partition, others);
         }
     }
 
+    #[inline(never)]
+    fn deliver_both(&mut self, before: usize, kicked: VcpuSet, partition: &Partition, others: VcpuSet) {
+        if !kicked.is_empty() {
+            self.deliver(self.vcpus[before].partition, kicked);
+        }
+        self.deliver(partition, others);
+    }
+
     /// Stores the loaded vCPU's registers, except those that the entry code stores.
-    #[unsafe(link_section = ".text.hot")]
     pub(super) fn unload(&mut self) {
-        let Some(slot) = self.loaded.take() else {
-            return;
-        };
-        let Self { vcpus, gic, deadlines, .. } = self;
-        let vcpu = &mut vcpus[slot];
-        let (partition, index) = (vcpu.partition, vcpu.index);
+        let slot = core::mem::replace(&mut self.loaded, NOBODY);
+        if slot != NOBODY {
+            let kicked = self.store(slot);
+            self.deliver(self.vcpus[slot].partition, kicked);
+        }
+    }
+
+    /// The same for the vCPU in `slot`, which is the loaded one; returns the other vCPUs of its partition to kick.
+    #[inline(always)]
+    fn store(&mut self, slot: usize) -> VcpuSet {
+        let vcpu = self.vcpus.at(slot);
         vcpu.el1.save();
         vcpu.timer = timer::Virtual::save();
         let (kicked, in_flight) = {
-            let mut shared = partition.shared.lock();
-            let mut vgic = shared.vgic();
-            let kicked = vgic.save(index, gic);
-            (kicked, vgic.hw_in_flight(index, VIRTUAL_TIMER))
+            let mut shared = vcpu.partition.shared.enter();
+            match shared.cpu(vcpu.index).quick_save(VIRTUAL_TIMER, &mut self.gic) {
+                Some(in_flight) => (VcpuSet::EMPTY, in_flight),
+                None => shared.vgic().save(vcpu.index, VIRTUAL_TIMER, &mut self.gic),
+            }
         };
-        gic.save_virtual(&mut vcpu.interface);
-        // What is in flight already needs no second wake-up.
-        if !in_flight
-            && vcpu.run != Run::Off
+        self.gic.save_virtual(&mut vcpu.interface);
+        // Only one that waits must be woken by its timer, and what is in flight already needs no second wake-up.
+        if vcpu.run == Run::Waiting
+            && !in_flight
             && let Some(at) = vcpu.timer.deadline()
         {
-            deadlines.set(Timer::Virtual.slot(slot), Time(at));
+            self.deadlines.set(Timer::Virtual.slot(slot), Time(at));
         }
         self.timer_active = in_flight;
         if cpu::take_late_serror() {
             self.late_serror(slot);
         }
-        if !kicked.is_empty() {
-            self.deliver(partition, kicked);
-        }
+        kicked
     }
 
     /// Drops the loaded vCPU: nothing of it is kept but its interrupt controller's state.
     pub(super) fn discard(&mut self, slot: usize) {
-        if self.loaded == Some(slot) {
+        if self.loaded == slot {
             self.unload();
         }
         // It may also be the one that was interrupted though another has been loaded since.
         if core::ptr::eq(self.interrupted, &raw const self.vcpus[slot].frame) {
             self.interrupted = core::ptr::null_mut();
         }
-        if self.fp_owner == Some(slot) {
-            self.fp_owner = None;
+        if self.fp_owner == slot {
+            self.fp_owner = NOBODY;
         }
         for timer in [Timer::Virtual, Timer::Physical, Timer::Alarm] {
             self.set_timer(slot, timer, None);
@@ -112,7 +121,7 @@ impl Core {
         let kicked = {
             let mut shared = partition.shared.lock();
             let mut vgic = shared.vgic();
-            if self.loaded == Some(slot) {
+            if self.loaded == slot {
                 vgic.serve(index, &mut self.gic)
             } else {
                 vgic.sync(index, &mut self.gic)
@@ -142,17 +151,18 @@ impl Core {
     /// Whether a vCPU is loaded.
     #[must_use]
     pub fn has_loaded(&self) -> bool {
-        self.loaded.is_some()
+        self.loaded != NOBODY
     }
 
     /// The loaded vCPU has used FP while another's registers, or nobody's, were there.
     pub fn give_fp(&mut self) {
         let slot = self.slot();
         self.controls.allow_fp(true);
-        if self.fp_owner == Some(slot) {
+        let owner = core::mem::replace(&mut self.fp_owner, slot);
+        if owner == slot {
             return;
         }
-        if let Some(owner) = self.fp_owner.replace(slot) {
+        if owner != NOBODY {
             self.vcpus[owner].fp.save();
         }
         // SAFETY: the former owner's state has just been stored.

@@ -57,7 +57,7 @@ pub fn follow(core: &mut Core, then: Follows) {
 }
 
 /// An access to a device. What a load reads; `None`: the guest must repeat it.
-#[inline(always)]
+#[inline(never)]
 pub fn access(core: &mut Core, partition: &'static Partition, device: &DeviceSlot, access: Access) -> Option<u64> {
     let intid = device.intid;
     let (frame, offset) = match device.model {
@@ -256,7 +256,6 @@ pub fn console_has_room(core: &mut Core) {
     }
 }
 
-#[unsafe(link_section = ".text.hot")]
 fn gic_read(core: &mut Core, frame: Frame, offset: u32, size: u8) -> Option<u64> {
     let index = core.vcpu().index;
     let partition = core.partition();
@@ -274,7 +273,6 @@ fn gic_read(core: &mut Core, frame: Frame, offset: u32, size: u8) -> Option<u64>
     }
 }
 
-#[unsafe(link_section = ".text.hot")]
 fn gic_write(core: &mut Core, frame: Frame, offset: u32, size: u8, value: u64) {
     let index = core.vcpu().index;
     let partition = core.partition();

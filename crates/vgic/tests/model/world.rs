@@ -237,7 +237,9 @@ impl World {
 
     pub fn unload(&mut self, core: usize) {
         if let Some(vcpu) = self.loaded[core] {
-            let others = self.on_core(vcpu, |vgic, vcpu, hw| vgic.save(vcpu, hw));
+            let (others, in_flight) =
+                self.on_core(vcpu, |vgic, vcpu, hw| vgic.save(vcpu, id(TIMER), hw));
+            assert_eq!(in_flight, self.vgic().hw_in_flight(VcpuIndex::new(vcpu as u8), id(TIMER)));
             self.loaded[core] = None;
             self.kick(others);
             // The private physical interrupts of a core are active for the vCPU that is loaded there.

@@ -197,12 +197,10 @@ global_asm!(
     .endm
 
     .section .text.low, "ax"
-    .balign 64
     .global el1_save
 el1_save:
     each_pair save_pair
     ret
-    .balign 64
     .global el1_load
 el1_load:
     each_pair load_pair

@@ -23,6 +23,12 @@ const GUEST: HcrEl2 = HcrEl2::VM
     .union(HcrEl2::TLOR)
     .union(HcrEl2::TERR);
 
+/// HCR_EL2 of a guest, whose WFI traps where another could run.
+#[must_use]
+pub fn guest_traps(trap_wait: bool) -> u64 {
+    if trap_wait { GUEST | HcrEl2::TWI } else { GUEST }.bits()
+}
+
 /// What the processor's EL2 controls hold now.
 #[derive(Debug, Default)]
 pub struct Controls {
@@ -76,15 +82,9 @@ impl Controls {
     ///
     /// # Safety
     ///
-    /// `vttbr` must be that of the context whose registers are being loaded.
-    #[inline]
-    pub unsafe fn guest(&mut self, vttbr: u64, vmpidr: u64, trap_wait: bool) {
-        let hcr = if trap_wait {
-            GUEST | HcrEl2::TWI
-        } else {
-            GUEST
-        }
-        .bits();
+    /// `vttbr` must be that of the context whose registers are being loaded, and `hcr` a value of [`guest_traps`].
+    #[inline(always)]
+    pub unsafe fn guest(&mut self, hcr: u64, vttbr: u64, vmpidr: u64) {
         // SAFETY: as the caller vouches; each is written only when it differs.
         unsafe {
             if self.hcr != hcr {
@@ -103,7 +103,7 @@ impl Controls {
     }
 
     /// Lets the loaded context use FP, or traps its next use.
-    #[inline]
+    #[inline(always)]
     pub fn allow_fp(&mut self, allow: bool) {
         let trap = CptrEl2::TFP.bits();
         let cptr = if allow { self.cptr & !trap } else { self.cptr | trap };

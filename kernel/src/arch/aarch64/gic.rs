@@ -123,11 +123,6 @@ impl Gic {
         either!(self, core => core.target())
     }
 
-    /// Turns the virtual interface on or off.
-    pub fn enable_virtual(&mut self, on: bool) {
-        either!(self, core => core.enable_virtual(on));
-    }
-
     /// Takes the loaded vCPU's state out of the virtual interface.
     pub fn save_virtual(&mut self, state: &mut VirtualState) {
         either!(self, core => core.save_virtual(state));

@@ -69,7 +69,7 @@ impl Core {
         interface.write32(GICC_PMR, 0xff);
         interface.write32(GICC_BPR, 0);
         interface.write32(GICC_CTLR, 1 | 1 << 9); // enable; EOI mode 1
-        hypervisor.write32(GICH_HCR, 0);
+        hypervisor.write32(GICH_HCR, EN);
         hypervisor.write32(GICH_APR, 0);
         Self {
             distributor,
@@ -77,7 +77,7 @@ impl Core {
             hypervisor,
             mask,
             list_registers: (hypervisor.read32(GICH_VTR) as usize & 63) + 1,
-            hcr: 0,
+            hcr: EN,
         }
     }
 
@@ -132,12 +132,8 @@ impl Core {
         }
     }
 
-    pub(super) fn enable_virtual(&mut self, on: bool) {
-        self.write_hcr(if on { self.hcr | EN } else { self.hcr & !EN });
-    }
-
     pub(super) fn set_maintenance(&mut self, m: Maintenance) {
-        let mut hcr = self.hcr & EN;
+        let mut hcr = EN;
         if m.no_pending() {
             hcr |= NPIE;
         }

@@ -79,7 +79,7 @@ impl Core {
             msr!("s3_0_c12_c12_3", 0u64); // ICC_BPR1_EL1
             msr!("s3_0_c12_c12_4", 2u64); // ICC_CTLR_EL1: EOImode
             msr!("s3_0_c12_c12_7", 1u64); // ICC_IGRPEN1_EL1
-            msr!("s3_4_c12_c11_0", 0u64); // ICH_HCR_EL2
+            msr!("s3_4_c12_c11_0", EN); // ICH_HCR_EL2
             cpu::isb();
         }
         let vtr = mrs!("s3_4_c12_c11_1"); // ICH_VTR_EL2
@@ -90,7 +90,7 @@ impl Core {
             list_registers: (vtr as usize & 15) + 1,
             active_words: 1 << ((vtr >> 26 & 7).clamp(4, 6) - 4),
             can_trap_dir: vtr >> 19 & 1 != 0,
-            hcr: 0,
+            hcr: EN,
         };
         let none = VirtualState::default();
         core.load_virtual(&none);
@@ -164,12 +164,8 @@ impl Core {
         }
     }
 
-    pub(super) fn enable_virtual(&mut self, on: bool) {
-        self.write_hcr(if on { self.hcr | EN } else { self.hcr & !EN });
-    }
-
     pub(super) fn set_maintenance(&mut self, m: Maintenance) {
-        let mut hcr = self.hcr & EN;
+        let mut hcr = EN;
         if m.no_pending() {
             hcr |= NPIE;
         }
@@ -347,17 +343,14 @@ core::arch::global_asm!(
     .endm
 
     .section .text.low, "ax"
-    .balign 64
     .global lists_take
 lists_take:
     each_list take_list
-    .balign 64
     .global lists_put
 lists_put:
     each_list put_list
 
     // x9 = index, x10 = mask, x11 = value; x9 = whether it was done. Uses x12 and x13.
-    .balign 64
     .global list_make_pending
 list_make_pending:
     cmp     x9, #4

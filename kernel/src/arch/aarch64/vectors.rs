@@ -88,15 +88,93 @@ global_asm!(
     b       own_fault
     .endm
 
+    // The slots of the vectors for exceptions at EL2 itself are nearly empty: they hold the ways on and back.
     .section .vectors, "ax"
     .balign 2048
     .global vectors
 vectors:
     own_fault 0
+
+    // An exception in the kernel itself: a defect. x0 = vector. The stack may be what is broken.
+own_fault:
+    mrs     x1, esr_el2
+    mrs     x2, elr_el2
+    mrs     x3, far_el2
+    adrp    x4, fault_stack_top
+    add     x4, x4, :lo12:fault_stack_top
+    mov     sp, x4
+    bl      {own_fault}
+
+    // x0 = frame: the first guest of a core
+    .global enter_first
+enter_first:
+    mov     x1, xzr
+    b       3f
+
     own_fault 1
+other_entry:
+    cmp     x2, #0x18                       // system register
+    b.ne    trap_entry
+    bl      {sysreg}
+    cbnz    x0, resume
+5:  mov     x0, x1                          // declined: nothing has been done, and x19-x29 are still the guest's
+    mrs     x1, esr_el2
+    b       trap_entry
+access_entry:
+    bl      {access}
+    cbz     x0, 5b
+    b       resume
+
     own_fault 2
+call_entry:
+    bl      {call}
+
+    // x0 = next frame, x1 = previous frame
+resume:
+    cmp     x0, x1
+    b.ne    3f
+2:  mov     sp, x0
+    ldp     x2, x3, [sp, #16]
+    ldp     x4, x5, [sp, #32]
+    ldp     x6, x7, [sp, #48]
+    ldp     x8, x9, [sp, #64]
+    ldp     x10, x11, [sp, #80]
+    ldp     x12, x13, [sp, #96]
+    ldp     x14, x15, [sp, #112]
+    ldp     x16, x17, [sp, #128]
+    ldr     x18, [sp, #144]
+    ldr     x30, [sp, #240]
+    ldp     x0, x1, [sp, #0]
+    eret
+    dsb     nsh                             // no speculation past the return
+    isb
+
     own_fault 3
+3:  cbz     x1, 4f
+    save_callee x1
+    mrs     x2, elr_el2
+    mrs     x3, spsr_el2
+    stp     x2, x3, [x1, #{elr}]
+4:  load_callee x0
+    ldp     x2, x3, [x0, #{elr}]
+    msr     elr_el2, x2
+    msr     spsr_el2, x3
+    b       2b
+
     own_fault 4
+trap_entry:
+    save_callee x0
+    bl      {trap}
+    cmp     x0, x1
+    b.ne    3b
+    load_callee x0                          // the handler may have changed any register
+    b       2b
+
+serror_entry:
+    save_callee x0
+    bl      {serror}
+    b       resume
+
     own_fault 5
     own_fault 6
     .balign 128                             // 0x380: SError at EL2, only where `cpu::take_late_serror` lets it come
@@ -151,84 +229,6 @@ vectors:
     mrs     x1, esr_el2
     to_core_stack
     b       serror_entry
-
-    .section .text.low, "ax"
-    .balign 64
-other_entry:
-    cmp     x2, #0x18                       // system register
-    b.ne    trap_entry
-    bl      {sysreg}
-    cbnz    x0, resume
-5:  mov     x0, x1                          // declined: nothing has been done, and x19-x29 are still the guest's
-    mrs     x1, esr_el2
-    b       trap_entry
-access_entry:
-    bl      {access}
-    cbz     x0, 5b
-    b       resume
-
-call_entry:
-    bl      {call}
-
-    // x0 = next frame, x1 = previous frame
-resume:
-    cmp     x0, x1
-    b.ne    3f
-2:  mov     sp, x0
-    ldp     x2, x3, [sp, #16]
-    ldp     x4, x5, [sp, #32]
-    ldp     x6, x7, [sp, #48]
-    ldp     x8, x9, [sp, #64]
-    ldp     x10, x11, [sp, #80]
-    ldp     x12, x13, [sp, #96]
-    ldp     x14, x15, [sp, #112]
-    ldp     x16, x17, [sp, #128]
-    ldr     x18, [sp, #144]
-    ldr     x30, [sp, #240]
-    ldp     x0, x1, [sp, #0]
-    eret
-    dsb     nsh                             // no speculation past the return
-    isb
-3:  cbz     x1, 4f
-    save_callee x1
-    mrs     x2, elr_el2
-    mrs     x3, spsr_el2
-    stp     x2, x3, [x1, #{elr}]
-4:  load_callee x0
-    ldp     x2, x3, [x0, #{elr}]
-    msr     elr_el2, x2
-    msr     spsr_el2, x3
-    b       2b
-
-    .balign 64
-trap_entry:
-    save_callee x0
-    bl      {trap}
-    cmp     x0, x1
-    b.ne    3b
-    load_callee x0                          // the handler may have changed any register
-    b       2b
-
-serror_entry:
-    save_callee x0
-    bl      {serror}
-    b       resume
-
-    // An exception in the kernel itself: a defect. x0 = vector. The stack may be what is broken.
-own_fault:
-    mrs     x1, esr_el2
-    mrs     x2, elr_el2
-    mrs     x3, far_el2
-    adrp    x4, fault_stack_top
-    add     x4, x4, :lo12:fault_stack_top
-    mov     sp, x4
-    bl      {own_fault}
-
-    // x0 = frame: the first guest of a core
-    .global enter_first
-enter_first:
-    mov     x1, xzr
-    b       3b
 
     .section .bss.fault_stack, "aw", @nobits
     .balign 16
