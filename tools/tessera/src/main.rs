@@ -89,9 +89,6 @@ enum Command {
         /// Write the report as JSON.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
-        /// Write the report as a page.
-        #[arg(long, value_name = "FILE")]
-        html: Option<PathBuf>,
         /// Write bench/results and the table in the README.
         #[arg(long)]
         save: bool,
@@ -182,7 +179,6 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             quick,
             peer,
             json,
-            html,
             save,
             no_install,
         } => {
@@ -190,7 +186,6 @@ fn dispatch(command: Command) -> Result<(), Failure> {
                 quick,
                 peers: peer,
                 json,
-                html,
                 save,
                 permission: permission(no_install),
             };

@@ -2,11 +2,12 @@
 //!
 //! A [`lab::Lab`] runs machines with the plugin `tools/meter` ([`meter`]) and reads what that and the
 //! guests say ([`record`], [`rows`], [`summary`]). A measurement is a job ([`job`]) that gives a part of
-//! the [`report::Report`]: [`bench_guest`], [`latency`], [`linux`], [`size`]. [`budgets`] holds the
-//! report against `bench/budgets.toml`; [`markdown`] and [`text`] show it.
+//! the [`report::Report`]: [`bench_guest`], [`latency`], [`linux`], [`peers`], [`size`]. [`budgets`] holds the
+//! report against `bench/budgets.toml`; [`compare`] puts systems side by side, [`markdown`] shows it.
 
 pub mod bench_guest;
 pub mod budgets;
+pub mod compare;
 pub mod counts;
 pub mod describe;
 pub mod events;
@@ -14,9 +15,11 @@ pub mod job;
 pub mod lab;
 pub mod latency;
 pub mod linux;
+pub mod markdown;
 pub mod meter;
 pub mod native;
 pub mod origin;
+pub mod peers;
 pub mod products;
 pub mod record;
 pub mod report;

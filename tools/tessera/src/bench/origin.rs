@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What is known of this run.
 #[must_use]
-pub fn of(project: &Project, quick: bool, peers: &[String]) -> Run {
+pub fn of(project: &Project, quick: bool) -> Run {
     Run {
         commit: git(project.root(), &["rev-parse", "HEAD"]).unwrap_or_default(),
         modified: git(project.root(), &["status", "--porcelain", "--untracked-files=no"]).is_some(),
@@ -17,7 +17,7 @@ pub fn of(project: &Project, quick: bool, peers: &[String]) -> Run {
         host: host(),
         date: date(SystemTime::now()),
         quick,
-        peers: peers.to_vec(),
+        peers: Vec::new(),
     }
 }
 
