@@ -190,7 +190,8 @@ pub fn tessera(lab: &Lab, form: Form, board: Board, amount: Amount) -> Result<Re
     config.memory_mib = MACHINE_MIB;
     let name = format!("events-{}-{}", form.name().replace(' ', "-"), board.name());
     let wanted = wanted(form == Form::Beside);
-    let done = [r"^\[tessera\] bench: off"];
+    // What comes behind its last row is in no phase.
+    let done = [r"^\[bench\] bench: done"];
     let (lines, meter) = lab.tessera(&name, &product, config, &wanted, End::Lines(&done))?;
     let setting = setting("tessera", board, form.policy(), form.cores());
     let log = meter.log.unwrap_or_default();
@@ -203,7 +204,8 @@ pub fn wanted(two_guests: bool) -> Wanted {
     let places = PLACES.iter().zip(["bench", "spin"]);
     let contexts = places.take(if two_guests { 2 } else { 1 });
     Wanted {
-        events: Some(Which::Phases),
+        // Not only of phases: the first instruction of the guest is before them.
+        events: Some(Which::All),
         lines: true,
         causes: true,
         contexts: contexts

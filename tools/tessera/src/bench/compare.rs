@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 const TESSERA: &str = "tessera";
 const NATIVE: &str = "native";
 
+/// What differs by less than one per cent is taken to be equal.
+const EQUAL: f64 = 1.01;
+
 /// One thing that was measured on several systems. What it costs is instructions, unless its table
 /// says otherwise; less is better.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -151,14 +154,15 @@ impl Row {
         matches!((self.ours, self.budget), (Some(ours), Some(budget)) if ours > budget)
     }
 
-    /// The hypervisor that costs least, of two or more that were measured; of equals the first.
+    /// The hypervisor that costs least, of two or more that were measured; of equals Tessera.
     #[must_use]
     pub fn winner<'a>(&self, peers: &'a [String]) -> Option<&'a str> {
         let theirs = self.peers.iter().zip(peers);
         let theirs = theirs.filter_map(|(value, name)| Some(((*value)?, name.as_str())));
         let best = theirs.min_by(|a, b| a.0.total_cmp(&b.0))?;
         let ours = self.ours?;
-        Some(if ours <= best.0 { TESSERA } else { best.1 })
+        // A guest's view is as coarse as its clock's tick over its rounds.
+        Some(if ours <= best.0 * EQUAL { TESSERA } else { best.1 })
     }
 }
 

@@ -31,7 +31,7 @@ pub fn tables(report: &Report) -> String {
     section("Linux's own instructions, natively = 1:", &workloads(report, &peers));
     section("What the kernel weighs:", &sizes(report));
     let all = [events, views, compare::latencies(report), compare::workloads(report)].concat();
-    section("", &losses(&all, &peers));
+    section("Where Tessera is not the best, or not good enough:", &losses(&all, &peers));
     text
 }
 
