@@ -64,6 +64,7 @@ pub struct Seed {
     gic: GicAddresses,
     vtcr: u64,
     own: OwnInterrupts,
+    trace: Option<trace::Ring<'static>>,
     core: Option<Core>,
 }
 
@@ -76,10 +77,11 @@ impl Seed {
         control::forget_all_guest_translations();
         let gic = start_gic(&self.gic);
         let (Some(policy), Some(vcpus), Some(gic)) = (self.policy.take(), self.vcpus.take(), gic) else {
-            refuse(|line| line.text("core ").number(u64::from(self.index)).text(" has no redistributor in the device tree"));
+            refuse(|line| line.text(&"core ").number(u64::from(self.index)).text(&" has no redistributor in the device tree"));
         };
         let target = gic.target();
         let core = self.core.insert(Core::new(self.index, gic, controls, policy, vcpus, self.own));
+        core.trace = self.trace.take();
         for intid in [crate::arch::gic::KICK, timer::EL1_VIRTUAL, self.own.timer, self.own.maintenance] {
             core.gic.enable(intid);
         }
@@ -102,7 +104,7 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, fra
     let count = manifest.cores.len();
     if count > board.core_count {
         refuse(|line| {
-            line.text("the system needs ").number(count as u64).text(" cores, the board has ").number(board.core_count as u64)
+            line.text(&"the system needs ").number(count as u64).text(&" cores, the board has ").number(board.core_count as u64)
         });
     }
     let version = match board.gic {
@@ -128,7 +130,7 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, fra
         seeds.push(Seed {
             index: core as u16,
             affinity: if core == 0 { here } else { others.next().unwrap_or(here) },
-            stack: stacks.tops[core],
+            stack: *stack,
             policy: Some(policy),
             vcpus: Some(vcpus),
             gic: board.gic,
@@ -138,13 +140,14 @@ pub fn build(manifest: &Manifest<'static>, board: &Board, arena: &mut Arena, fra
                 maintenance: board.maintenance,
                 console: board.uart.map(|(_, _, intid)| intid).filter(|_| core == 0),
             },
+            trace: trace_ring(core as u16, manifest.trace_bytes() as usize, builder.frames),
             core: None,
         });
     }
     let (partitions, used) = (partitions.len() as u64, builder.arena.used() >> 10);
     let mut line = console::early();
-    line.text("system ").name(&manifest.header.system).text(": ").number(partitions).text(" partition(s), ");
-    line.number(count as u64).text(" core(s), ").number(used).text(" KiB of kernel objects").end();
+    line.text(&"system ").name(&manifest.header.system).text(&": ").number(partitions).text(&" partition(s), ");
+    line.number(count as u64).text(&" core(s), ").number(used).text(&" KiB of kernel objects").end();
     seeds.all()
 }
 
@@ -168,8 +171,8 @@ impl Builder<'_> {
         let needs = GicVersion::decode(record.gic).unwrap_or(GicVersion::Any);
         if !needs.suits(self.version) {
             refuse_partition(name, |line| {
-                line.text(" needs a GICv").number(needs as u64).text(", the board has a GICv").number(self.version as u64);
-                line.text(": a guest's interrupt controller is its board's")
+                line.text(&" needs a GICv").number(needs as u64).text(&", the board has a GICv").number(self.version as u64);
+                line.text(&": a guest's interrupt controller is its board's")
             });
         }
         let (regions, mut space) = self.space(index, record);
@@ -202,8 +205,8 @@ impl Builder<'_> {
         let refused = |error: stage2::Error| -> ! {
             refuse_partition(name, |line| {
                 let (at, size) = error.numbers();
-                line.text(" cannot have its address space: ").text(error.reason());
-                line.text(", ").hex(at.unwrap_or(0)).text(" + ").hex(size.unwrap_or(0))
+                line.text(&" cannot have its address space: ").text(&error.reason());
+                line.text(&", ").hex(at.unwrap_or(0)).text(&" + ").hex(size.unwrap_or(0))
             })
         };
         let vmid = Vmid::new(index + 1).unwrap_or_else(|| defect("no VMID for a partition"));
@@ -217,8 +220,8 @@ impl Builder<'_> {
             let rights = Rights { write: ram, execute: true };
             space.map(self.arena, &mut Tlb, Mapping { ipa: Ipa::new(r.ipa), pa: r.pa, size: r.size, kind: Kind::Normal, rights }).unwrap_or_else(|error| refused(error));
             let mut line = console::early();
-            line.name(name).text(if ram { ": RAM " } else { ": ROM " }).hex(r.ipa);
-            line.text("-").hex(r.ipa + r.size).text(" at ").hex(r.pa.get()).end();
+            line.name(name).text(if ram { &": RAM " } else { &": ROM " }).hex(r.ipa);
+            line.text(&"-").hex(r.ipa + r.size).text(&" at ").hex(r.pa.get()).end();
             regions.push(r);
         }
         if let GicAddresses::V2 { guest, .. } = self.board.gic {
@@ -239,7 +242,7 @@ impl Builder<'_> {
         };
         let bad = || -> ! {
             refuse_partition(&record.name, |line| {
-                line.text(" has more vCPUs or interrupts than its interrupt controller can have")
+                line.text(&" has more vCPUs or interrupts than its interrupt controller can have")
             })
         };
         let mut distributor = Distributor::new();
@@ -296,7 +299,11 @@ impl Builder<'_> {
             for (index, vcpu) in self.manifest.vcpus(record).iter().enumerate() {
                 if usize::from(vcpu.core.get()) == core {
                     let entity = entity(vcpu, partition, policy);
-                    made.push(Vcpu::new(partition, VcpuIndex::new(index as u8), entity, hcr, stack));
+                    let mut vcpu = Vcpu::new(partition, VcpuIndex::new(index as u8), entity, hcr, stack);
+                    if self.manifest.trace_bytes() != 0 {
+                        crate::trace::enter(&mut vcpu.frame);
+                    }
+                    made.push(vcpu);
                 }
             }
         }
@@ -310,7 +317,7 @@ fn entity(record: &manifest::Vcpu, partition: &Partition, policy: &mut sched::Co
     let budget = (budget != 0).then(|| Budget { time: ticks(budget), period: ticks(period) });
     let Some(entity) = policy.add(Params { priority: record.priority, budget }, Time(timer::now())) else {
         refuse_partition(&partition.name, |line| {
-            line.text(": its budget is not valid on a counter of ").number(timer::frequency()).text(" Hz")
+            line.text(&": its budget is not valid on a counter of ").number(timer::frequency()).text(&" Hz")
         });
     };
     entity
@@ -325,15 +332,15 @@ fn place(partition: &'static manifest::Name, region: &manifest::Region, frames: 
         frames.take(size, align).or_else(|| frames.take(size, (2 << 20).min(align)))
             .unwrap_or_else(|| {
                 refuse_partition(partition, |line| {
-                    line.text(" needs ").number(size >> 20).text(" MiB of contiguous memory, the board has ");
-                    line.number(frames.largest() >> 20).text(" MiB left")
+                    line.text(&" needs ").number(size >> 20).text(&" MiB of contiguous memory, the board has ");
+                    line.number(frames.largest() >> 20).text(&" MiB left")
                 })
             })
     } else {
         let range = Range::new(pa, size);
         if !frames.take_at(range) {
             refuse_partition(partition, |line| {
-                line.text(" wants memory at physical address ").hex(pa).text(", where none is free")
+                line.text(&" wants memory at physical address ").hex(pa).text(&", where none is free")
             });
         }
         range
@@ -403,6 +410,23 @@ fn start_gic(gic: &GicAddresses) -> Option<Gic> {
     })
 }
 
+/// Makes a core's trace ring, if there is to be one.
+#[inline(never)]
+fn trace_ring(core: u16, bytes: usize, frames: &mut Frames) -> Option<trace::Ring<'static>> {
+    if bytes == 0 {
+        return None;
+    }
+    let size = trace::size(bytes) as u64;
+    let Some(range) = frames.take(size, 4096) else {
+        refuse(|line| line.text(&"there is no memory for a trace ring of ").number(size).text(&" bytes"));
+    };
+    let mut line = console::early();
+    line.text(&"trace: core ").number(u64::from(core)).text(&" at ").hex(range.start).text(&", ").number(size).text(&" bytes").end();
+    // SAFETY: just taken, shown by the window, and nobody else's for ever.
+    let memory = unsafe { core::slice::from_raw_parts_mut(mmu::window(Pa::new(range.start)) as *mut u64, trace::words(bytes)) };
+    trace::Ring::new(memory, core, timer::frequency()).ok()
+}
+
 /// Starts the other cores, then runs this one.
 pub fn start_cores(seeds: &'static mut [Seed], root: Pa) -> ! {
     let mut seeds = seeds.iter_mut();
@@ -413,8 +437,8 @@ pub fn start_cores(seeds: &'static mut [Seed], root: Pa) -> ! {
         let at = mmu::image_pa() + (core::ptr::from_ref(place) as usize - Image::start()) as u64;
         if let Err(error) = smc::cpu_on(seed.affinity, entry, at) {
             refuse(|line| {
-                line.text("core ").number(u64::from(seed.index)).text(" (").hex(seed.affinity);
-                line.text(") does not start: ").text(error)
+                line.text(&"core ").number(u64::from(seed.index)).text(&" (").hex(seed.affinity);
+                line.text(&") does not start: ").text(&error)
             });
         }
     }

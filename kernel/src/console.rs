@@ -277,22 +277,23 @@ pub fn kernel_has_work() -> bool {
     KERNEL_RING.is_ready() && !FULL.load(Ordering::Relaxed)
 }
 
-/// Brings up to [`PIECE`] characters to the port.
-pub fn work() {
+/// Brings up to [`PIECE`] characters to the port; how many.
+pub fn work() -> u32 {
     let Some(mut output) = OUTPUT.try_lock() else {
         cpu::yield_now(); // another core is at it
-        return;
+        return 0;
     };
-    for _ in 0..PIECE {
+    for done in 0..PIECE {
         if !output.step() {
             // Whatever becomes ready from here on says so itself.
             READY.store(false, Ordering::SeqCst);
             if FULL.load(Ordering::Relaxed) || INPUT.load(Ordering::Relaxed) || output.next_source().is_some() {
                 READY.store(true, Ordering::Relaxed);
             }
-            return;
+            return done as u32;
         }
     }
+    PIECE as u32
 }
 
 /// Whether the kernel's last line is still on its way.
@@ -519,7 +520,7 @@ impl Line {
 
     /// Adds text.
     #[inline(never)]
-    pub fn text(&mut self, text: &str) -> &mut Self {
+    pub fn text(&mut self, text: &&str) -> &mut Self {
         self.bytes(text.as_bytes())
     }
 
@@ -532,7 +533,7 @@ impl Line {
     /// Adds a number in hexadecimal.
     #[inline(never)]
     pub fn hex(&mut self, value: u64) -> &mut Self {
-        self.text("0x").digits(value, 16)
+        self.text(&"0x").digits(value, 16)
     }
 
     /// Adds a number in decimal.
@@ -560,7 +561,7 @@ impl Line {
     /// Adds a word of an error.
     pub fn word(&mut self, word: Word<'_>) {
         match word {
-            Word::Text(text) => self.text(text),
+            Word::Text(text) => self.text(&text),
             Word::Number(value) => self.number(value),
             Word::Hex(value) => self.hex(value),
         };
@@ -568,7 +569,7 @@ impl Line {
 
     /// Ends the line.
     pub fn end(&mut self) {
-        self.text(if self.early { "\r\n" } else { "\n" });
+        self.text(if self.early { &"\r\n" } else { &"\n" });
     }
 }
 
@@ -582,7 +583,7 @@ pub fn say(write: impl FnOnce(&mut Line)) {
 #[must_use]
 pub fn early() -> Line {
     let mut line = Line { early: true };
-    line.text("[tessera] ");
+    line.text(&"[tessera] ");
     line
 }
 

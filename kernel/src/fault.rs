@@ -11,8 +11,8 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     // A message with numbers would need the formatting machinery, which is larger than this file's place in the kernel.
     let message = info.message().as_str().unwrap_or("a check of the language failed");
     let mut out = console::early();
-    out.text("kernel panic on core ").hex(cpu::affinity()).text(": ").text(message);
-    out.text(", at ").text(file).text(":").number(u64::from(line)).end();
+    out.text(&"kernel panic on core ").hex(cpu::affinity()).text(&": ").text(&message);
+    out.text(&", at ").text(&file).text(&":").number(u64::from(line)).end();
     stop()
 }
 
@@ -21,7 +21,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 #[inline(never)]
 pub fn defect(what: &str) -> ! {
     console::seize();
-    console::early().text("kernel defect on core ").hex(cpu::affinity()).text(": ").text(what).end();
+    console::early().text(&"kernel defect on core ").hex(cpu::affinity()).text(&": ").text(&what).end();
     stop()
 }
 
@@ -29,14 +29,14 @@ pub fn defect(what: &str) -> ! {
 pub extern "C" fn own_fault(vector: u64, esr: u64, elr: u64, far: u64) -> ! {
     console::seize();
     let mut out = console::early();
-    out.text("kernel fault on core ").hex(cpu::affinity()).text(": vector ").number(vector);
-    out.text(" esr ").hex(esr).text(" pc ").hex(elr).text(" address ").hex(far).end();
+    out.text(&"kernel fault on core ").hex(cpu::affinity()).text(&": vector ").number(vector);
+    out.text(&" esr ").hex(esr).text(&" pc ").hex(elr).text(&" address ").hex(far).end();
     stop()
 }
 
 /// Stops the machine: what cannot vouch for isolation any more must not run on.
 pub fn stop() -> ! {
-    console::early().text("the machine is stopped").end();
+    console::early().text(&"the machine is stopped").end();
     smc::system_off();
     cpu::halt()
 }

@@ -16,6 +16,7 @@ mod object;
 mod platform;
 mod sched;
 mod system;
+mod trace;
 mod vmm;
 
 use crate::arch::mmu::{BootMap, Map};
@@ -47,10 +48,10 @@ extern "C" fn boot(tree: u64, image: u64, level: u64) -> ! {
         // SAFETY: just mapped; the tree says what it is.
         console::open(Uart::new(unsafe { mmu::registers(registers.start, registers.len()) }, kind));
     }
-    console::early().text(concat!("Tessera ", env!("CARGO_PKG_VERSION"), " on core ")).hex(cpu::affinity()).end();
+    console::early().text(&concat!("Tessera ", env!("CARGO_PKG_VERSION"), " on core ")).hex(cpu::affinity()).end();
     if level != 2 {
-        console::early().text("entered at EL").number(level).text(
-            ", but a hypervisor needs EL2: on QEMU add virtualization=on; elsewhere let the firmware start the kernel at EL2",
+        console::early().text(&"entered at EL").number(level).text(
+            &", but a hypervisor needs EL2: on QEMU add virtualization=on; elsewhere let the firmware start the kernel at EL2",
         ).end();
         cpu::halt();
     }
@@ -58,8 +59,8 @@ extern "C" fn boot(tree: u64, image: u64, level: u64) -> ! {
         refuse_board(error);
     }
     if board.beyond != 0 {
-        console::early().text("warning: ").number(board.beyond >> 20).text(" MiB of RAM lie above ").hex(mmu::REACH)
-            .text(", out of the kernel's reach, and are not used").end();
+        console::early().text(&"warning: ").number(board.beyond >> 20).text(&" MiB of RAM lie above ").hex(mmu::REACH)
+            .text(&", out of the kernel's reach, and are not used").end();
     }
     let image = Range::new(image, (Image::end() - Image::start()) as u64);
     if board.bundle.is_none() {
@@ -80,7 +81,7 @@ extern "C" fn boot(tree: u64, image: u64, level: u64) -> ! {
     system::set_bundle(bytes);
     system::set_seed(board.seed);
     if board.seed.is_none() {
-        console::early().text("warning: the boot loader passed no /chosen/rng-seed; the guests' seeds are only as random as the time of boot").end();
+        console::early().text(&"warning: the boot loader passed no /chosen/rng-seed; the guests' seeds are only as random as the time of boot").end();
     }
     let seeds = build::build(&manifest, &board, &mut arena, &mut frames, stacks);
     build::start_cores(seeds, root)
@@ -97,7 +98,7 @@ fn find_tree(map: &mut BootMap, tree: u64) -> Option<Fdt<'static>> {
 fn final_tables(map: &mut BootMap, frames: &mut Frames, board: &Board, image: Range) -> (Arena, build::Stacks, stage2::Pa) {
     let block = frames.take(Arena::SIZE, Arena::SIZE);
     let Some(block) = block.filter(|block| map.map(block.start, block.len(), false).is_some()) else {
-        refuse(|line| line.text("the board has no 2 MiB of free RAM in reach for the kernel"));
+        refuse(|line| line.text(&"the board has no 2 MiB of free RAM in reach for the kernel"));
     };
     // The window shows all RAM but the image, which has its own place, and what the tree says must not be mapped.
     let mut shown = board.ram.clone();
@@ -125,7 +126,7 @@ fn final_tables(map: &mut BootMap, frames: &mut Frames, board: &Board, image: Ra
     match unsafe { tables.activate() } {
         Ok(root) => (arena, stacks, root),
         Err(at) => refuse(|line| {
-            line.text("the kernel's own translation tables cannot show the device at ").hex(at as u64).text(": it is out of reach")
+            line.text(&"the kernel's own translation tables cannot show the device at ").hex(at as u64).text(&": it is out of reach")
         }),
     }
 }
@@ -133,10 +134,10 @@ fn final_tables(map: &mut BootMap, frames: &mut Frames, board: &Board, image: Ra
 /// The bundle's bytes, in the window.
 fn shown_bundle(board: &Board) -> &'static [u8] {
     let Some(range) = board.bundle.filter(|range| range.end <= mmu::REACH) else {
-        refuse(|line| line.text("there is no bundle: pass one as the initrd, or boot the single-file image"));
+        refuse(|line| line.text(&"there is no bundle: pass one as the initrd, or boot the single-file image"));
     };
     if !board.ram.contains(&range) {
-        refuse(|line| line.text("the bundle at ").hex(range.start).text("-").hex(range.end).text(" is not in RAM"));
+        refuse(|line| line.text(&"the bundle at ").hex(range.start).text(&"-").hex(range.end).text(&" is not in RAM"));
     }
     // SAFETY: RAM that is reserved for the bundle; nothing writes to it.
     unsafe { core::slice::from_raw_parts(mmu::window(stage2::Pa::new(range.start)) as *const u8, range.len() as usize) }
@@ -171,14 +172,14 @@ fn refuse(reason: impl for<'a> FnOnce(&'a mut Line) -> &'a mut Line) -> ! {
 #[inline(never)]
 fn begin_refusal() -> Line {
     let mut line = console::early();
-    line.text("cannot start: ");
+    line.text(&"cannot start: ");
     line
 }
 
 fn refuse_board(error: BoardError) -> ! {
     let (text, number) = error.reason();
     refuse(|line| {
-        line.text(text);
+        line.text(&text);
         match number {
             Some(number) => line.number(number),
             None => line,
@@ -189,7 +190,7 @@ fn refuse_board(error: BoardError) -> ! {
 #[inline(never)]
 fn stop(mut line: Line) -> ! {
     line.end();
-    console::early().text("the machine is stopped").end();
+    console::early().text(&"the machine is stopped").end();
     if cpu::exception_level() == 2 {
         smc::system_off();
     }

@@ -5,7 +5,7 @@ use crate::record::same;
 use crate::{
     Core, CorePolicy, Device, DeviceKind, Gic, Header, Load, LoadKind, MAGIC,
     MAX_CONTEXTS_PER_CORE, MAX_CORES, MAX_PARTITIONS, MAX_VCPUS, OnFault, Partition, Region,
-    RegionKind, Span, U16, VERSION, Vcpu,
+    RegionKind, Span, TRACE_BYTES, U16, VERSION, Vcpu,
 };
 use core::mem::size_of;
 use core::ops::Range;
@@ -109,6 +109,12 @@ impl<'a> Manifest<'a> {
         self.partitions
     }
 
+    /// How many bytes the records of each core's trace ring take: 0 for no tracing, else a power of two.
+    #[must_use]
+    pub fn trace_bytes(&self) -> u32 {
+        self.header.trace_bytes.get()
+    }
+
     /// The vCPUs of a partition.
     #[inline(never)]
     #[must_use]
@@ -143,9 +149,11 @@ impl<'a> Manifest<'a> {
 
     fn check(&self) -> Result<(), Error> {
         let focus = usize::from(self.header.focus.get());
+        let trace = self.trace_bytes();
         let fields = fields! {
             "system": self.header.system.is_valid(),
             "focus": focus < self.partitions.len(),
+            "trace_bytes": trace == 0 || (trace.is_power_of_two() && TRACE_BYTES.contains(&trace)),
         };
         meaning(Table::Header, 0, fields)?;
         for (index, p) in self.partitions.iter().enumerate() {

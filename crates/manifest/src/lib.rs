@@ -60,3 +60,6 @@ pub const MAX_CORES: usize = 16;
 
 /// Most contexts (vCPUs) that may share one core.
 pub const MAX_CONTEXTS_PER_CORE: usize = 8;
+
+/// How many bytes the records of a core's trace ring may take: a power of two from 4 KiB to 4 MiB.
+pub const TRACE_BYTES: core::ops::RangeInclusive<u32> = 0x1000..=0x40_0000;

@@ -55,7 +55,9 @@ record! {
         /// Which partition owns the keyboard at first: its index.
         pub focus: U16,
         /// Must be zero.
-        pub reserved: [u8; 6],
+        pub reserved: [u8; 2],
+        /// Bytes of records of each core's trace ring ([`TRACE_BYTES`](crate::TRACE_BYTES)); 0 for no tracing.
+        pub trace_bytes: U32,
         /// CRC-32 of all bytes of this header before this field.
         pub header_crc: U32,
     }

@@ -113,8 +113,11 @@ fn a_good_manifest_is_taken() {
 
 #[test]
 fn a_field_without_meaning_is_named() {
-    let cases: [(&'static str, Table, Change); 24] = [
+    let cases: [(&'static str, Table, Change); 25] = [
         ("focus", Table::Header, |r| r.header.focus = 1.into()),
+        ("trace_bytes", Table::Header, |r| {
+            r.header.trace_bytes = 0x3000.into()
+        }),
         ("policy", Table::Cores, |r| r.cores[0].policy = 9),
         ("name", Table::Partitions, |r| {
             r.partitions[0].name = Name::new_zeroed()
@@ -178,6 +181,20 @@ fn a_field_without_meaning_is_named() {
                 field
             })
         );
+    }
+}
+
+#[test]
+fn a_trace_ring_is_a_power_of_two_within_its_bounds() {
+    for power in 0..32 {
+        let trace_bytes = 1 << power;
+        let field = "trace_bytes";
+        let expected = match trace_bytes {
+            0x1000..=0x40_0000 => Ok(()),
+            _ => Err(bad(Table::Header, 0, field)),
+        };
+        let verdict = changed(|r| r.header.trace_bytes = trace_bytes.into());
+        assert_eq!(verdict, expected, "{trace_bytes:#x}");
     }
 }
 

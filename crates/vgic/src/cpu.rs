@@ -37,11 +37,15 @@ impl Cpu {
         }
         // The hardware has deactivated it at the end of the virtual one.
         let by_hardware = self.block.held & self.block.held_physical & mask != 0;
-        !(by_hardware && self.lists.parked(u32::from(self.block.slot(bit))).is_invalid())
+        !(by_hardware
+            && self
+                .lists
+                .parked(u32::from(self.block.slot(bit)))
+                .is_invalid())
     }
 
-    /// [`Vgic::save`](crate::Vgic::save) of a vCPU whose list registers need no upkeep; whether the physical interrupt of
-    /// `timer` is active on its behalf. `None`: that call is due, and nothing has been done.
+    /// Switches a vCPU out whose list registers need no upkeep: they are put by as they are. Returns whether the physical
+    /// interrupt of `timer` is active on its behalf. `None`: [`Vgic::save`](crate::Vgic::save) is due, and nothing has been done.
     #[inline(always)]
     pub fn quick_save<H: CpuInterface>(&mut self, timer: IntId, hw: &mut H) -> Option<bool> {
         let lists = &mut self.lists;

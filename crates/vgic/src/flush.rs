@@ -368,12 +368,11 @@ impl Vgic<'_> {
         }
     }
 
-    /// Switches a vCPU out. Its list registers are put by as they are; but if their upkeep is under way, everything is
-    /// taken back into memory. Either way they are empty then, and maintenance is off.
+    /// Switches a vCPU out: takes all that its list registers hold back into memory, and switches maintenance off. When
+    /// there is no upkeep under way, [`Cpu::quick_save`](crate::Cpu::quick_save) puts them by as they are instead.
     ///
     /// Returns the other vCPUs to kick, and whether the physical interrupt of `timer`, a private one, is active on behalf of
     /// the vCPU. Whoever kicks a vCPU that is switched out has its core call [`sync`](Vgic::sync), as for one that is loaded.
-    /// [`Cpu::quick_save`](crate::Cpu::quick_save) does the same when there is no upkeep.
     #[inline(never)]
     pub fn save<H: CpuInterface>(
         &mut self,
@@ -382,12 +381,6 @@ impl Vgic<'_> {
         hw: &mut H,
     ) -> (VcpuSet, bool) {
         let index = vcpu.get();
-        let Some(cpu) = self.cpus.get_mut(usize::from(index)) else {
-            return (VcpuSet::EMPTY, false);
-        };
-        if let Some(in_flight) = cpu.quick_save(timer, hw) {
-            return (VcpuSet::EMPTY, in_flight);
-        }
         let mut kicks = self.sync(vcpu, hw);
         let used = self.lists(index).map_or(0, |lists| lists.used);
         for slot in Bits(used) {
@@ -412,7 +405,7 @@ impl Vgic<'_> {
     /// `timer` is the private interrupt of the vCPU's timer, linked to the physical one of the same number. If the timer ran
     /// out meanwhile (`due`) that would come as soon as the vCPU runs; it is delivered here instead. Returns the other
     /// vCPUs to kick, and whether the physical interrupt is now active on behalf of the vCPU.
-    /// [`Cpu::quick_load`](crate::Cpu::quick_load) does the same when nothing has happened meanwhile.
+    /// When nothing has happened meanwhile, [`Cpu::quick_load`](crate::Cpu::quick_load) does the same in less.
     #[inline(never)]
     pub fn load<H: CpuInterface>(
         &mut self,
@@ -424,9 +417,6 @@ impl Vgic<'_> {
         let Some(cpu) = self.cpus.get_mut(usize::from(vcpu.get())) else {
             return (VcpuSet::EMPTY, false);
         };
-        if let Some(in_flight) = cpu.quick_load(timer, due, hw) {
-            return (VcpuSet::EMPTY, in_flight);
-        }
         let in_flight = cpu.parked_in_flight(timer);
         cpu.lists.loaded = true;
         hw.put(cpu.lists.used, &cpu.lists.parked);

@@ -66,7 +66,10 @@ impl Was {
         match self {
             Was::Inactive => (ListRegister::from_v3(mask).to_v2(), value),
             // With the hardware link the physical number is where the source would be.
-            Was::Ended(_) => (ListRegister::from_v3(mask).to_v2() | ListRegister::V2_PHYSICAL, value),
+            Was::Ended(_) => (
+                ListRegister::from_v3(mask).to_v2() | ListRegister::V2_PHYSICAL,
+                value,
+            ),
         }
     }
 }

@@ -83,12 +83,7 @@ impl Vgic<'_> {
     /// Sends an SGI of group 1 that its target's list register has held, undisturbed, since it came last. Whether it did; a
     /// target other than `from` must be kicked then.
     #[inline(always)]
-    pub fn quick_sgi<H: CpuInterface>(
-        &mut self,
-        from: VcpuIndex,
-        sgi: OneSgi,
-        hw: &mut H,
-    ) -> bool {
+    pub fn quick_sgi<H: CpuInterface>(&mut self, from: VcpuIndex, sgi: OneSgi, hw: &mut H) -> bool {
         let Some(cpu) = self.cpus.get_mut(usize::from(sgi.target.get())) else {
             return false;
         };

@@ -9,6 +9,7 @@ use crate::console;
 use crate::object::request;
 use crate::sched::{Core, VIRTUAL_TIMER};
 use crate::system;
+use trace::{Argument, Kind};
 
 /// An interrupt while a guest ran.
 #[unsafe(link_section = ".text.hot")]
@@ -21,6 +22,7 @@ pub extern "C" fn entry(frame: *mut Frame) -> Resume {
     }
     core.gic.drop_priority(interrupt);
     core.timer_active = true;
+    core.note(Kind::Interrupt, Argument::interrupt(interrupt.0));
     let done = vcpu.partition.shared.enter().vgic().quick_hw(vcpu.index, VIRTUAL_TIMER, &mut core.gic);
     if done { Resume::same(frame) } else { timer_fired(frame) }
 }
@@ -40,6 +42,7 @@ fn serve(frame: *mut Frame, interrupt: Acknowledged) -> Resume {
     // SAFETY: once per entry.
     let core = unsafe { Core::current() };
     core.begin(frame);
+    core.note(Kind::Interrupt, Argument::interrupt(interrupt.intid()));
     if interrupt.0 == core.own.timer {
         core.gic.complete(interrupt);
         return core.expire();

@@ -3,7 +3,7 @@
 use super::Partition;
 use crate::arch::context::{El1, Fp, Frame};
 use crate::arch::gic::VirtualState;
-use crate::arch::timer;
+use crate::arch::{timer, vectors};
 use crate::console;
 use crate::fault::defect;
 use core::ops::{Index, IndexMut};
@@ -146,6 +146,7 @@ impl Vcpu {
     pub fn new(partition: &'static Partition, index: VcpuIndex, entity: sched::Index, hcr: u64, stack: u64) -> Self {
         let mut frame = Frame::new();
         frame.core_stack = stack;
+        (frame.on_interrupt, frame.on_synchronous) = vectors::ways();
         Self {
             frame,
             el1: El1::new(),
@@ -166,6 +167,13 @@ impl Vcpu {
             os_lock: true,
             fp: Fp::new(),
         }
+    }
+
+    /// Its name in the trace.
+    #[inline(always)]
+    #[must_use]
+    pub fn context(&self) -> trace::Argument {
+        trace::Argument::context(self.partition.index, self.index.get())
     }
 
     /// Whether it has work at EL2 to do before it runs, or may not run at all.

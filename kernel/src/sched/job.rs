@@ -93,12 +93,12 @@ impl Core {
         match shared.then {
             Target::Restart => {
                 partition.set_state(State::Loading);
-                console::say(|line| line.name(&partition.name).text(": restart").end());
+                console::say(|line| line.name(&partition.name).text(&": restart").end());
                 Job::Clean { region: 0, offset: 0 }
             }
             Target::Off => {
                 partition.set_state(State::Off);
-                console::say(|line| line.name(&partition.name).text(": off").end());
+                console::say(|line| line.name(&partition.name).text(&": off").end());
                 Job::None
             }
         }
@@ -116,15 +116,15 @@ impl Core {
         console::say(|line| {
             let line = line.name(&partition.name);
             match line_number {
-                0 => line.text(": fault: ").text(crash.reason).end(),
+                0 => line.text(&": fault: ").text(&crash.reason).end(),
                 1 => {
-                    line.text(": vcpu ").number(u64::from(crash.vcpu));
-                    line.text(" pc ").hex(crash.pc).text(" esr ").hex(crash.esr).end();
+                    line.text(&": vcpu ").number(u64::from(crash.vcpu));
+                    line.text(&" pc ").hex(crash.pc).text(&" esr ").hex(crash.esr).end();
                 }
                 _ => {
-                    line.text(": far ").hex(crash.far).text(" ipa ").hex(crash.ipa);
+                    line.text(&": far ").hex(crash.far).text(&" ipa ").hex(crash.ipa);
                     let ms = crash.at / (timer::frequency() / 1000).max(1);
-                    line.text(" at ").number(ms).text(" ms").end();
+                    line.text(&" at ").number(ms).text(&" ms").end();
                 }
             }
         });
@@ -135,11 +135,11 @@ impl Core {
 /// Shows a line of the menu; returns those that are left.
 pub(super) fn say(what: u32) -> u32 {
     if what & request::MENU != 0 {
-        console::say(|line| line.text("menu: 1-9 keyboard, s status, r N restart, x N stop, g N start, q quit").end());
+        console::say(|line| line.text(&"menu: 1-9 keyboard, s status, r N restart, x N stop, g N start, q quit").end());
         return what & !request::MENU;
     }
     if let Some(partition) = system::partitions().get(usize::from(console::focus())) {
-        console::say(|line| line.text("keyboard: ").name(&partition.name).end());
+        console::say(|line| line.text(&"keyboard: ").name(&partition.name).end());
     }
     0
 }
@@ -151,8 +151,8 @@ pub(super) fn show_status(n: u8) -> Option<u8> {
         let crash = partition.shared.lock().crash;
         if let Some(crash) = crash {
             console::say(|line| {
-                line.text("  last fault: ").text(crash.reason).text(", pc ").hex(crash.pc);
-                line.text(", esr ").hex(crash.esr).end();
+                line.text(&"  last fault: ").text(&crash.reason).text(&", pc ").hex(crash.pc);
+                line.text(&", esr ").hex(crash.esr).end();
             });
         }
         return n.checked_add(1);
@@ -164,9 +164,9 @@ pub(super) fn show_status(n: u8) -> Option<u8> {
         State::Stopping => ": stopping, starts ",
     };
     console::say(|line| {
-        line.number(u64::from(n / 2) + 1).text(" ").name(&partition.name);
-        line.text(state).number(u64::from(partition.starts.load(Ordering::Relaxed)));
-        line.text(", faults ").number(u64::from(partition.faults.load(Ordering::Relaxed)));
+        line.number(u64::from(n / 2) + 1).text(&" ").name(&partition.name);
+        line.text(&state).number(u64::from(partition.starts.load(Ordering::Relaxed)));
+        line.text(&", faults ").number(u64::from(partition.faults.load(Ordering::Relaxed)));
         line.end();
     });
     n.checked_add(1)

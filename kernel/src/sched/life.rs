@@ -3,7 +3,7 @@
 //! Stopping takes every vCPU off its core, wherever it is; the last one to leave makes vCPU 0 reset the
 //! partition. Nobody waits: each step is a request to a core or a piece of work. Other partitions run on.
 
-use super::Core;
+use super::{Core, Timer};
 use crate::arch::{cpu, smc, timer};
 use crate::console::{self, Command};
 use crate::object::{Crash, Job, Partition, Run, Start, State, Target, request};
@@ -143,8 +143,10 @@ impl Core {
         }
         self.again = true;
         if !ready {
-            self.vcpus[slot].run = Run::Waiting;
-            let entity = self.vcpus[slot].entity;
+            let vcpu = &mut self.vcpus[slot];
+            vcpu.run = Run::Waiting;
+            let (entity, wakes) = (vcpu.entity, vcpu.timer.deadline());
+            self.set_timer(slot, Timer::Virtual, wakes);
             self.policy.block(entity, Time(timer::now()));
         }
     }
@@ -225,7 +227,7 @@ impl Core {
                 }
             }
             console::Key::Quit => {
-                console::say(|line| line.text("powering off").end());
+                console::say(|line| line.text(&"powering off").end());
                 console::drain_all();
                 smc::system_off();
             }

@@ -20,6 +20,7 @@ use crate::{console, exit};
 use core::sync::atomic::Ordering;
 use manifest::MAX_CONTEXTS_PER_CORE;
 use sched::{Deadlines, Slot, Time};
+use trace::{Argument, Kind};
 use vgic::VcpuSet;
 
 /// The timers of a vCPU; each has a slot in the core's deadlines.
@@ -80,6 +81,8 @@ pub struct Core {
     pub timer_active: bool,
     /// Interrupt numbers of the kernel's own: timer, maintenance, console.
     pub own: OwnInterrupts,
+    /// What happened, if that is to be kept.
+    pub trace: Option<trace::Ring<'static>>,
 }
 
 /// The kernel's own interrupts.
@@ -119,6 +122,7 @@ impl Core {
             alarm: Time::NEVER,
             timer_active: false,
             own,
+            trace: None,
         }
     }
 
@@ -178,7 +182,6 @@ impl Core {
     }
 
     /// Chooses who runs, and does the work at EL2 of whoever's turn it is, until a guest is to run. `now` is the counter.
-    #[unsafe(link_section = ".text.hot")]
     #[inline(never)]
     pub fn choose(&mut self, mut now: u64) -> Resume {
         loop {
@@ -201,6 +204,7 @@ impl Core {
                 if console::kernel_has_work() {
                     console::work();
                 } else {
+                    self.note(Kind::Idle, Argument::NONE);
                     cpu::wait_for_interrupt();
                 }
             }
@@ -217,6 +221,8 @@ impl Core {
     fn go(&mut self, slot: usize, now: u64) -> Resume {
         if self.loaded != slot {
             self.switch(slot, now);
+            let context = self.vcpus.at(slot).context();
+            self.note(Kind::Switch, context);
             if self.again {
                 return self.choose(timer::now());
             }
@@ -248,7 +254,8 @@ impl Core {
             if console::has_input() && console::focus() == partition.index {
                 self.take_keys();
             } else {
-                console::work();
+                let characters = console::work();
+                self.note(Kind::Console, Argument::console(characters, partition.index));
                 self.room_for_output(partition);
             }
         } else if vcpu.run != Run::Ready {
@@ -288,7 +295,9 @@ impl Core {
                 let vcpu = self.vcpus.at(slot);
                 if vcpu.run == Run::Waiting && self.policy.preempt(vcpu.entity, Time(now)) {
                     vcpu.run = Run::Ready;
-                    if !vcpu.has_work() && !cpu::interrupt_pending() {
+                    let (context, free) = (vcpu.context(), !vcpu.has_work());
+                    self.note(Kind::Wake, context);
+                    if free && !cpu::interrupt_pending() {
                         return self.go(slot, now);
                     }
                     return self.choose(now);
@@ -356,7 +365,9 @@ impl Core {
         let vcpu = self.vcpus.at(slot);
         if vcpu.run == Run::Waiting {
             vcpu.run = Run::Ready;
+            let context = vcpu.context();
             self.policy.wake(vcpu.entity, Time(now));
+            self.note(Kind::Wake, context);
             self.again = true;
         }
     }

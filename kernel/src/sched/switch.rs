@@ -59,16 +59,27 @@ impl Core {
         self.deliver(partition, others);
     }
 
-    /// Stores the loaded vCPU's registers, except those that the entry code stores.
+    /// Takes the loaded vCPU out of the processor, to be reset: only its timer, its virtual interface and its interrupts are
+    /// kept.
+    #[inline(never)]
     pub(super) fn unload(&mut self) {
         let slot = core::mem::replace(&mut self.loaded, NOBODY);
-        if slot != NOBODY {
-            let kicked = self.store(slot);
-            self.deliver(self.vcpus[slot].partition, kicked);
+        if slot == NOBODY {
+            return;
         }
+        let vcpu = self.vcpus.at(slot);
+        let partition = vcpu.partition;
+        vcpu.timer = timer::Virtual::save();
+        let (kicked, in_flight) = partition.shared.lock().vgic().save(vcpu.index, VIRTUAL_TIMER, &mut self.gic);
+        self.gic.save_virtual(&mut vcpu.interface);
+        self.timer_active = in_flight;
+        if cpu::take_late_serror() {
+            self.late_serror(slot);
+        }
+        self.deliver(partition, kicked);
     }
 
-    /// The same for the vCPU in `slot`, which is the loaded one; returns the other vCPUs of its partition to kick.
+    /// Stores the registers of the vCPU in `slot`, which is the loaded one, except those that the entry code stores; returns the other vCPUs of its partition to kick.
     #[inline(always)]
     fn store(&mut self, slot: usize) -> VcpuSet {
         let vcpu = self.vcpus.at(slot);

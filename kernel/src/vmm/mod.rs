@@ -118,7 +118,6 @@ fn set_line(shared: &mut Shared, intid: u16, high: bool) -> VcpuSet {
 }
 
 /// An access to the console: what a load reads, and what follows.
-#[unsafe(link_section = ".text.hot")]
 #[inline(never)]
 pub fn uart(partition: &'static Partition, access: Access, intid: u16) -> (u64, Option<Follows>) {
     let Access { offset, size, store } = access;

@@ -33,6 +33,7 @@ fn quick(context: &Context<'_>) -> Result<(), Failure> {
         quick: true,
         peers: Vec::new(),
         json: None,
+        html: None,
         save: false,
         permission: Permission::Install,
     };

@@ -158,6 +158,7 @@ fn encode(system: &System, cores: &[Core], t: &Tables, bundle_len: u64) -> Resul
     header.loads = append(&mut tables, &t.loads)?;
     header.devices = append(&mut tables, &t.devices)?;
     header.focus = small(system.focus)?.into();
+    header.trace_bytes = system.trace.into();
     let len = size_of::<Header>() + tables.len();
     header.manifest_len = u32::try_from(len)
         .map_err(|_| Error::TooLarge("the manifest"))?

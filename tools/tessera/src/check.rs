@@ -11,7 +11,7 @@ use crate::description::{self as d, Description};
 use crate::quantity::{Size, count};
 use crate::refusal::{Refusal, Source};
 use crate::system::{Guest, System};
-use manifest::{CorePolicy, MAX_CONTEXTS_PER_CORE, MAX_CORES, MAX_PARTITIONS};
+use manifest::{CorePolicy, MAX_CONTEXTS_PER_CORE, MAX_CORES, MAX_PARTITIONS, TRACE_BYTES};
 use std::ops::Range;
 use toml::Spanned;
 
@@ -161,8 +161,33 @@ impl Check<'_> {
         System {
             name: description.name.get_ref().clone(),
             cores: description.core.iter().map(|c| policy(c.policy)).collect(),
+            trace: self.trace(description),
             focus: guests.iter().position(|(focus, _)| *focus).unwrap_or(0),
             guests: guests.into_iter().map(|(_, g)| g).collect(),
+        }
+    }
+
+    /// How large each core's trace ring is.
+    fn trace(&mut self, description: &Description) -> u32 {
+        let Some(trace) = &description.trace else {
+            return 0;
+        };
+        let size = *trace.get_ref();
+        match u32::try_from(size.0) {
+            Ok(bytes) if bytes.is_power_of_two() && TRACE_BYTES.contains(&bytes) => bytes,
+            _ => {
+                self.refuse(
+                    trace.span(),
+                    format!("the trace rings cannot have {size} each"),
+                    "this size",
+                    format!(
+                        "write a power of two from {} to {}, as \"64KiB\"",
+                        Size((*TRACE_BYTES.start()).into()),
+                        Size((*TRACE_BYTES.end()).into())
+                    ),
+                );
+                0
+            }
         }
     }
 

@@ -29,6 +29,10 @@ pub struct Description {
     /// What the kernel costs on the board, for the response-time analysis.
     #[serde(default)]
     pub overheads: Overheads,
+    /// Memory for the records of each core's trace ring: a power of two from 4 KiB to 4 MiB.
+    /// Default: the kernel writes none.
+    #[schemars(with = "Option<Size>")]
+    pub trace: Option<Spanned<Size>>,
 }
 
 /// What the kernel costs on the board. The defaults are the project's budgets in instructions, one

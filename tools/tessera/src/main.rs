@@ -89,6 +89,9 @@ enum Command {
         /// Write the report as JSON.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
+        /// Write the report as a page, one file.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
         /// Write bench/results and the table in the README.
         #[arg(long)]
         save: bool,
@@ -179,6 +182,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             quick,
             peer,
             json,
+            html,
             save,
             no_install,
         } => {
@@ -186,6 +190,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
                 quick,
                 peers: peer,
                 json,
+                html,
                 save,
                 permission: permission(no_install),
             };

@@ -184,8 +184,9 @@ impl Product {
     ) -> Result<Config, Failure> {
         let qemu = setup::qemu(options.permission)?;
         let board = options.board;
-        let memory = board.size_for(self.system.memory(), self.bundle_len);
         let cores = self.system.cores.len();
+        let rings = u64::from(self.system.trace) * cores as u64;
+        let memory = board.size_for(self.system.memory() + rings, self.bundle_len);
         let (kernel, bundle) = (self.kernel.clone(), self.bundle.clone());
         let mut config = Config::tessera(qemu, board, cores, memory, kernel, bundle);
         config.icount = icount;

@@ -85,6 +85,8 @@ impl Route {
         let mut flags = vec!["-Clink-arg=--fix-cortex-a53-843419".to_string()];
         // Every program is smaller than 1 MiB: one instruction makes an address.
         flags.push("-Ccode-model=tiny".into());
+        // The compiler looks twice for pieces that it can share.
+        flags.push("-Cllvm-args=-machine-outliner-reruns=1".into());
         let mut command = match self {
             Self::Toolchain { .. } => Command::new("cargo"),
             Self::Debian { .. } => Command::new(DEBIAN_CARGO),

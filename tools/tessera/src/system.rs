@@ -35,6 +35,8 @@ pub struct System {
     pub guests: Vec<Guest>,
     /// Which of them has the keyboard.
     pub focus: usize,
+    /// Bytes of records of each core's trace ring, 0 for none.
+    pub trace: u32,
 }
 
 /// A checked guest.

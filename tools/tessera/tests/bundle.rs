@@ -15,6 +15,7 @@ use tessera::system::System;
 
 const TEXT: &str = r#"
 name = "two"
+trace = "64KiB"
 [[core]]
 policy = "shared"
 [[core]]
@@ -82,6 +83,7 @@ fn the_kernel_reads_what_the_description_says() {
     let manifest = parse(&bytes).unwrap();
     assert_eq!(manifest.header.system.as_str(), "two");
     assert_eq!(manifest.cores.len(), 2);
+    assert_eq!(manifest.trace_bytes(), 64 << 10);
     let [fast, slow] = manifest.partitions() else {
         panic!()
     };

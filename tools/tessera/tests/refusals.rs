@@ -78,6 +78,19 @@ fn a_good_description_passes() {
 }
 
 #[test]
+fn a_trace_ring_of_an_odd_size_is_refused() {
+    for bad in ["\"96KiB\"", "2048", "\"8MiB\"", "0", "\"4GiB\""] {
+        let name = "name = \"good\"";
+        let refusal = refused(name, &format!("{name}\ntrace = {bad}"));
+        says(&refusal, "trace rings cannot have", bad);
+    }
+    let good = |trace: &str| all_checks(&format!("trace = {trace}{GOOD}")).unwrap().trace;
+    assert_eq!(good("\"4KiB\""), 4096);
+    assert_eq!(good("\"4MiB\""), 4 << 20);
+    assert_eq!(all_checks(GOOD).unwrap().trace, 0, "none by default");
+}
+
+#[test]
 fn an_unknown_key_is_refused_and_the_nearest_one_named() {
     let refusal = refused("priority = 100", "priorty = 100");
     says(&refusal, "no key `priorty`", "priorty");

@@ -4,8 +4,8 @@ use crate::random::Random;
 use crate::reference::Reference;
 use crate::simulator::{Core, Guest, Hw, Physical};
 use tessera_vgic::{
-    Access, Config, Cpu, Distributor, Frame, Groups, IntId, OneSgi, SgiRegister, VcpuIndex, VcpuSet,
-    Version, Vgic,
+    Access, Config, Cpu, Distributor, Frame, Groups, IntId, OneSgi, SgiRegister, VcpuIndex,
+    VcpuSet, Version, Vgic,
 };
 
 /// How a world is made.
@@ -150,6 +150,16 @@ impl World {
         run(&mut vgic, VcpuIndex::new(vcpu as u8), &mut hw)
     }
 
+    /// Runs the kernel on the core of `vcpu`, with that vCPU's part alone.
+    pub fn on_core_cpu<R>(&mut self, vcpu: usize, run: impl FnOnce(&mut Cpu, &mut Hw) -> R) -> R {
+        let core = self.core_of(vcpu);
+        let mut hw = Hw {
+            core: &mut self.cores[core],
+            physical: &mut self.physical,
+        };
+        run(&mut self.cpus[vcpu], &mut hw)
+    }
+
     pub fn kick(&mut self, set: VcpuSet) {
         if self.trace {
             eprintln!("    kicks {:#x}", set.bits());
@@ -237,9 +247,18 @@ impl World {
 
     pub fn unload(&mut self, core: usize) {
         if let Some(vcpu) = self.loaded[core] {
-            let (others, in_flight) =
-                self.on_core(vcpu, |vgic, vcpu, hw| vgic.save(vcpu, id(TIMER), hw));
-            assert_eq!(in_flight, self.vgic().hw_in_flight(VcpuIndex::new(vcpu as u8), id(TIMER)));
+            let (others, in_flight) = self
+                .on_core_cpu(vcpu, |cpu, hw| {
+                    cpu.quick_save(id(TIMER), hw).map(|f| (VcpuSet::EMPTY, f))
+                })
+                .unwrap_or_else(|| {
+                    self.on_core(vcpu, |vgic, vcpu, hw| vgic.save(vcpu, id(TIMER), hw))
+                });
+            assert_eq!(
+                in_flight,
+                self.vgic()
+                    .hw_in_flight(VcpuIndex::new(vcpu as u8), id(TIMER))
+            );
             self.loaded[core] = None;
             self.kick(others);
             // The private physical interrupts of a core are active for the vCPU that is loaded there.
@@ -287,8 +306,14 @@ impl World {
             irq.latch = true;
             irq.pending_link = true;
         }
-        let (others, in_flight) =
-            self.on_core(vcpu, |vgic, vcpu, hw| vgic.load(vcpu, id(TIMER), due, hw));
+        let (others, in_flight) = self
+            .on_core_cpu(vcpu, |cpu, hw| {
+                cpu.quick_load(id(TIMER), due, hw)
+                    .map(|f| (VcpuSet::EMPTY, f))
+            })
+            .unwrap_or_else(|| {
+                self.on_core(vcpu, |vgic, vcpu, hw| vgic.load(vcpu, id(TIMER), due, hw))
+            });
         assert_eq!(in_flight, due || active);
         self.kick(others);
         assert!(
@@ -317,7 +342,10 @@ impl World {
         if self.trace {
             eprintln!("store by {vcpu}: {frame:?} {offset:#x}/{size} = {value:#x}");
         }
-        let quick = frame == Frame::Distributor && size == 4 && offset.is_multiple_of(4) && self.shortcuts.one_in(2);
+        let quick = frame == Frame::Distributor
+            && size == 4
+            && offset.is_multiple_of(4)
+            && self.shortcuts.one_in(2);
         if quick
             && self.on_core(vcpu, |vgic, vcpu, _| {
                 vgic.quick_write(vcpu, offset, value as u32)

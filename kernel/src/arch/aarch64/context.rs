@@ -12,8 +12,12 @@ pub struct Frame {
     pub elr: u64,
     /// Processor state (SPSR_EL2). Stale likewise.
     pub spsr: u64,
+    /// Where an interrupt goes.
+    pub on_interrupt: u64,
     /// Top of the core's stack, where the entry goes on.
     pub core_stack: u64,
+    /// Where a synchronous exception goes.
+    pub on_synchronous: u64,
 }
 
 impl Frame {
@@ -24,7 +28,9 @@ impl Frame {
             x: [0; 31],
             elr: 0,
             spsr: 0,
+            on_interrupt: 0,
             core_stack: 0,
+            on_synchronous: 0,
         }
     }
 

@@ -82,6 +82,15 @@ global_asm!(
     mov     sp, x9
     .endm
 
+    .macro interrupt
+    save_caller
+    mov     x0, sp
+    ldp     x10, x9, [x0, #{on_interrupt}]
+    mov     sp, x9
+    blr     x10
+    b       resume
+    .endm
+
     .macro own_fault number
     .balign 128
     mov     x0, #\number
@@ -152,7 +161,7 @@ resume:
     own_fault 3
 3:  cbz     x1, 4f
     save_callee x1
-    mrs     x2, elr_el2
+7:  mrs     x2, elr_el2
     mrs     x3, spsr_el2
     stp     x2, x3, [x1, #{elr}]
 4:  load_callee x0
@@ -165,10 +174,12 @@ resume:
 trap_entry:
     save_callee x0
     bl      {trap}
-    cmp     x0, x1
-    b.ne    3b
+8:  cmp     x0, x1
+    b.ne    6f
     load_callee x0                          // the handler may have changed any register
     b       2b
+6:  cbnz    x1, 7b                          // x19-x29 are in the frame, where the handler may have changed them
+    b       4b
 
 serror_entry:
     save_callee x0
@@ -176,14 +187,15 @@ serror_entry:
     b       resume
 
     own_fault 5
-    own_fault 6
-    .balign 128                             // 0x380: SError at EL2, only where `cpu::take_late_serror` lets it come
-    eret
+    .global traced_entry
+traced_entry:
+    save_callee x0
+    bl      {traced}
+    b       8b
 
-    .balign 128                             // 0x400: synchronous, from a guest or component
-    save_caller
-    mrs     x1, esr_el2
-    to_core_stack
+    own_fault 6
+    .global synchronous_entry
+synchronous_entry:
     lsr     x2, x1, #26
     cmp     x2, #0x24                       // data abort
     b.eq    access_entry
@@ -191,17 +203,22 @@ serror_entry:
     b.eq    call_entry
     b       other_entry
 
-    .balign 128                             // 0x480: IRQ
+    .balign 128                             // 0x380: SError at EL2, only where `cpu::take_late_serror` lets it come
+    eret
+
+    .balign 128                             // 0x400: synchronous, from a guest or component
     save_caller
-    to_core_stack
-    bl      {interrupt}
-    b       resume
+    mrs     x1, esr_el2
+    mov     x0, sp
+    ldp     x9, x10, [x0, #{stack}]
+    mov     sp, x9
+    br      x10
+
+    .balign 128                             // 0x480: IRQ
+    interrupt
 
     .balign 128                             // 0x500: FIQ: the same, the acknowledge says what it is
-    save_caller
-    to_core_stack
-    bl      {interrupt}
-    b       resume
+    interrupt
 
     .balign 128                             // 0x580: SError
     save_caller
@@ -215,15 +232,9 @@ serror_entry:
     to_core_stack
     b       trap_entry
     .balign 128
-    save_caller
-    to_core_stack
-    bl      {interrupt}
-    b       resume
+    interrupt
     .balign 128
-    save_caller
-    to_core_stack
-    bl      {interrupt}
-    b       resume
+    interrupt
     .balign 128
     save_caller
     mrs     x1, esr_el2
@@ -237,7 +248,8 @@ fault_stack_top:
     "#,
     stack = const offset_of!(Frame, core_stack),
     elr = const offset_of!(Frame, elr),
-    interrupt = sym crate::exit::interrupt::entry,
+    on_interrupt = const offset_of!(Frame, on_interrupt),
+    traced = sym crate::trace::synchronous,
     call = sym crate::exit::call::entry,
     access = sym crate::exit::abort::quick,
     sysreg = sym crate::exit::sysreg::quick,
@@ -247,10 +259,26 @@ fault_stack_top:
 );
 
 const _: () = assert!(offset_of!(Frame, elr) == 248 && offset_of!(Frame, spsr) == 256);
+const _: () = assert!(offset_of!(Frame, core_stack) == offset_of!(Frame, on_interrupt) + 8);
+const _: () = assert!(offset_of!(Frame, on_synchronous) == offset_of!(Frame, core_stack) + 8);
 
 unsafe extern "C" {
     static vectors: u8;
+    static synchronous_entry: u8;
+    static traced_entry: u8;
     fn enter_first(frame: *const Frame) -> !;
+}
+
+/// Where a frame's interrupts and synchronous exceptions go.
+#[must_use]
+pub fn ways() -> (u64, u64) {
+    (crate::exit::interrupt::entry as *const () as u64, (&raw const synchronous_entry) as u64)
+}
+
+/// Where its synchronous exceptions go when they are traced.
+#[must_use]
+pub fn traced() -> u64 {
+    (&raw const traced_entry) as u64
 }
 
 /// Address of the vector table, for VBAR_EL2.

@@ -3,7 +3,7 @@
 //! A [`lab::Lab`] runs machines with the plugin `tools/meter` ([`meter`]) and reads what that and the
 //! guests say ([`record`], [`rows`], [`summary`]). A measurement is a job ([`job`]) that gives a part of
 //! the [`report::Report`]: [`bench_guest`], [`latency`], [`linux`], [`peers`], [`size`]. [`budgets`] holds the
-//! report against `bench/budgets.toml`; [`compare`] puts systems side by side, [`markdown`] shows it.
+//! report against `bench/budgets.toml`; [`compare`] puts systems side by side, [`markdown`] and [`html`] show it.
 
 pub mod bench_guest;
 pub mod budgets;
@@ -11,6 +11,7 @@ pub mod compare;
 pub mod counts;
 pub mod describe;
 pub mod events;
+pub mod html;
 pub mod job;
 pub mod lab;
 pub mod latency;

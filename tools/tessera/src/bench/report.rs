@@ -50,7 +50,9 @@ pub struct Run {
 }
 
 /// Under which conditions a row was measured.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Setting {
     /// Who ran at EL2: `tessera`, `native` for nobody, or a peer as `xen`.
     pub system: String,

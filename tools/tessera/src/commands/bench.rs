@@ -5,7 +5,7 @@ use crate::bench::job::{self, Job};
 use crate::bench::lab::Lab;
 use crate::bench::markdown;
 use crate::bench::report::{Missing, Report};
-use crate::bench::{bench_guest, latency, linux, origin, peers, size};
+use crate::bench::{bench_guest, html, latency, linux, origin, peers, size};
 use crate::board::Board;
 use crate::failure::Failure;
 use crate::product::Options;
@@ -25,6 +25,8 @@ pub struct Request {
     pub peers: Vec<String>,
     /// Where the report goes as data.
     pub json: Option<PathBuf>,
+    /// Where it goes as a page.
+    pub html: Option<PathBuf>,
     /// Whether `bench/results` and the table in the README are written.
     pub save: bool,
     /// What may be installed.
@@ -107,12 +109,16 @@ fn write(
     if let Some(path) = &request.json {
         put(path, &json)?;
     }
+    if let Some(path) = &request.html {
+        put(path, &html::html(report))?;
+    }
     if !request.save {
         return Ok(());
     }
     let results = project.root().join("bench/results");
     put(&results.join("report.json"), &json)?;
     put(&results.join("table.md"), tables)?;
+    put(&results.join("report.html"), &html::html(report))?;
     let path = project.root().join("README.md");
     let readme = std::fs::read_to_string(&path).map_err(|e| Failure::io(&path, &e))?;
     let readme = markdown::into_readme(&readme, tables).ok_or_else(|| {
