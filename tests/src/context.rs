@@ -2,11 +2,11 @@
 
 use crate::case::Failure;
 use crate::console::Console;
-use tessera::bench::meter::Files;
-use tessera::bench::products::Products;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tessera::bench::meter::Files;
+use tessera::bench::products::Products;
 use tessera::board::Board;
 use tessera::machine::{Config, Machine};
 use tessera::product::{Options, Product};

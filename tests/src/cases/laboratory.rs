@@ -21,9 +21,18 @@ const SHORT: Amount = Amount {
 /// The cases.
 pub fn cases() -> Vec<Case> {
     vec![
-        case("everything that `bench --quick` measures is within its budget", quick),
-        case("two runs of the bench guest cost the same, to the instruction", same),
-        case("a kernel with a slower hypercall is over the budget of `hypercall`", slower),
+        case(
+            "everything that `bench --quick` measures is within its budget",
+            quick,
+        ),
+        case(
+            "two runs of the bench guest cost the same, to the instruction",
+            same,
+        ),
+        case(
+            "a kernel with a slower hypercall is over the budget of `hypercall`",
+            slower,
+        ),
     ]
 }
 
@@ -53,7 +62,12 @@ fn quick(context: &Context<'_>) -> Result<(), Failure> {
 }
 
 fn lab(context: &Context<'_>, project: Project) -> Result<Lab, Failure> {
-    Ok(Lab::new(project, context.file("lab"), Permission::Install, true)?)
+    Ok(Lab::new(
+        project,
+        context.file("lab"),
+        Permission::Install,
+        true,
+    )?)
 }
 
 fn same(context: &Context<'_>) -> Result<(), Failure> {
@@ -61,11 +75,16 @@ fn same(context: &Context<'_>) -> Result<(), Failure> {
     for form in [Form::Pinned, Form::Beside] {
         let run = || bench_guest::tessera(&lab, form, Board::VirtGicv3, SHORT);
         let (first, second) = (run()?, run()?);
-        ensure(!first.events.is_empty() && !first.timelines.is_empty() | (form == Form::Pinned), || {
-            format!("nothing was measured, {}", form.name())
-        })?;
+        ensure(
+            !first.events.is_empty() && !first.timelines.is_empty() | (form == Form::Pinned),
+            || format!("nothing was measured, {}", form.name()),
+        )?;
         ensure(first == second, || {
-            let differs = first.events.iter().zip(&second.events).find(|(a, b)| a != b);
+            let differs = first
+                .events
+                .iter()
+                .zip(&second.events)
+                .find(|(a, b)| a != b);
             let name = differs.map_or("another part", |(a, _)| a.name.as_str());
             format!("two runs differ, {}: {name}", form.name())
         })?;
@@ -102,8 +121,14 @@ fn slower(context: &Context<'_>) -> Result<(), Failure> {
     let now = over(project.clone())?;
     ensure(!names(&now), || format!("over already: {}", now.join("; ")))?;
     let slow = over(Project::at(&copy)?)?;
-    ensure(names(&slow), || format!("not noticed; over are: {}", slow.join("; ")))?;
-    context.note(slow.into_iter().find(|l| l.starts_with("hypercall (")).unwrap_or_default());
+    ensure(names(&slow), || {
+        format!("not noticed; over are: {}", slow.join("; "))
+    })?;
+    context.note(
+        slow.into_iter()
+            .find(|l| l.starts_with("hypercall ("))
+            .unwrap_or_default(),
+    );
     Ok(())
 }
 

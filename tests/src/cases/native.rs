@@ -51,7 +51,13 @@ fn alone(context: &Context<'_>, board: Board) -> Result<(), Failure> {
     let product = context.described("alone", ALONE, Profile::Release)?;
     let native = native(context, &product, board)?;
     let mut config = context.machine(&product, board)?;
-    let meter = Meter::for_system(&context.shared().project, context.files(), &mut config, &product, &Wanted::default())?;
+    let meter = Meter::for_system(
+        &context.shared().project,
+        context.files(),
+        &mut config,
+        &product,
+        &Wanted::default(),
+    )?;
     let mut console = context.boot(&config)?;
     console.wait(r"^\[linux\] .*tessera-shell-ready")?;
     console.wait(r"^\[tessera\] linux: off")?;
@@ -77,7 +83,13 @@ fn beside(context: &Context<'_>) -> Result<(), Failure> {
     let native = native(context, &product, Board::VirtGicv3)?;
     let mut config = context.machine(&product, Board::VirtGicv3)?;
     config.memory_mib = 1024;
-    let meter = Meter::for_system(&context.shared().project, context.files(), &mut config, &product, &Wanted::default())?;
+    let meter = Meter::for_system(
+        &context.shared().project,
+        context.files(),
+        &mut config,
+        &product,
+        &Wanted::default(),
+    )?;
     let mut console = context.boot(&config)?;
     console.wait(r"^\[linux\] .*tessera-shell-ready")?;
     console.wait(r"^\[tessera\] linux: off")?;

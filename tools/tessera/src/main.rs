@@ -1,7 +1,7 @@
 //! The command line of Tessera.
 #![forbid(unsafe_code)]
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use regex::Regex;
 use std::io::IsTerminal;
@@ -99,8 +99,22 @@ enum Command {
         #[arg(long)]
         no_install: bool,
     },
-    /// Print the JSON schema of descriptions, or of another file.
-    Schema,
+    /// Print the JSON schema of descriptions, or of the laboratory's report.
+    Schema {
+        /// Of what.
+        #[arg(value_enum, default_value_t)]
+        of: Of,
+    },
+}
+
+/// What has a schema.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Of {
+    /// A description.
+    #[default]
+    System,
+    /// What `bench --json` writes.
+    Bench,
 }
 
 #[derive(Debug, Args)]
@@ -196,8 +210,11 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             };
             commands::bench::bench(&project, &request)
         }
-        Command::Schema => {
-            print!("{}", commands::schema::text());
+        Command::Schema { of } => {
+            match of {
+                Of::System => print!("{}", commands::schema::text()),
+                Of::Bench => print!("{}", commands::schema::bench()),
+            }
             Ok(())
         }
     }

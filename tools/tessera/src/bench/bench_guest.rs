@@ -113,7 +113,11 @@ impl Form {
         describe::system(
             "bench",
             policies.get(..self.cores().into()).unwrap_or(&policies),
-            if self == Self::Beside { &guests } else { &guests[..1] },
+            if self == Self::Beside {
+                &guests
+            } else {
+                &guests[..1]
+            },
         )
     }
 }
@@ -142,7 +146,7 @@ pub fn amount(lab: &Lab) -> Amount {
     lab.quick_or_full(
         Amount {
             rounds: 1000,
-            samples: 50,
+            samples: 30,
         },
         Amount {
             rounds: 10_000,
@@ -156,11 +160,18 @@ pub fn amount(lab: &Lab) -> Amount {
 pub fn jobs(lab: &Lab) -> Vec<Job<'_>> {
     let mut jobs = Vec::new();
     for board in BOARDS {
-        for form in Form::ALL {
+        // The other forms on the other controller take their time.
+        let forms = Form::ALL.into_iter();
+        let forms = forms.filter(|f| board == BOARDS[0] || *f == Form::Pinned || !lab.quick);
+        for form in forms {
             let name = format!("events, {}, {}", form.name(), board.name());
-            jobs.push(Job::new(name, move || tessera(lab, form, board, amount(lab))));
+            jobs.push(Job::new(name, move || {
+                tessera(lab, form, board, amount(lab))
+            }));
         }
-        for form in [Form::Pinned, Form::TwoCores] {
+        let forms = [Form::Pinned, Form::TwoCores].into_iter();
+        let forms = forms.filter(|f| board == BOARDS[0] || *f == Form::Pinned || !lab.quick);
+        for form in forms {
             let name = format!("events, native, {} core(s), {}", form.cores(), board.name());
             jobs.push(Job::new(name, move || native(lab, form, board)));
         }
@@ -176,7 +187,8 @@ pub fn jobs(lab: &Lab) -> Vec<Job<'_>> {
 pub fn product(lab: &Lab, form: Form, amount: Amount) -> Result<Arc<Product>, Failure> {
     let name = format!("bench-{}-{}", form.name().replace(' ', "-"), amount.rounds);
     let description = form.description(&amount.arguments(form.rows()));
-    lab.products.described(&name, &description, Profile::Release)
+    lab.products
+        .described(&name, &description, Profile::Release)
 }
 
 /// With Tessera.
@@ -223,7 +235,9 @@ pub fn part(lines: &[String], log: &Log, setting: &Setting, form: Form) -> Repor
     for event in events::of_bench(log, &rows, setting) {
         match event {
             Ok(event) => report.events.push(event),
-            Err(why) => report.missing.push(Missing::new(&label("events", setting), why)),
+            Err(why) => report
+                .missing
+                .push(Missing::new(&label("events", setting), why)),
         }
     }
     // Beside another guest a sample's time is mostly what the events say.
@@ -251,7 +265,9 @@ fn native(lab: &Lab, form: Form, board: Board) -> Result<Report, Failure> {
     let rows = rows::read(&lines);
     // Nobody is there to call.
     let callable = |m: &Missing| !m.what.starts_with("hypercall");
-    let missing = not_measured(&rows, &setting, form).into_iter().filter(callable);
+    let missing = not_measured(&rows, &setting, form)
+        .into_iter()
+        .filter(callable);
     Ok(Report {
         missing: missing.collect(),
         views: views(&rows, &setting),

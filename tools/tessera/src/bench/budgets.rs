@@ -101,9 +101,8 @@ impl Budgets {
     /// Writes them into a report's rows.
     pub fn apply(&self, report: &mut Report) {
         for row in &mut report.events {
-            let fitting = |b: &&Event| {
-                fits((&b.name, b.policy.as_deref()), (&row.name, &row.setting))
-            };
+            let fitting =
+                |b: &&Event| fits((&b.name, b.policy.as_deref()), (&row.name, &row.setting));
             let budget = self.event.iter().find(fitting);
             row.budget = budget.map(|b| b.instructions);
             row.lines_budget = budget.and_then(|b| b.lines);
@@ -111,7 +110,11 @@ impl Budgets {
         for row in &mut report.views {
             let fitting =
                 |b: &&View| fits((&b.name, b.policy.as_deref()), (&row.name, &row.setting));
-            row.budget = self.view.iter().find(fitting).map(|b| b.instructions as f64);
+            row.budget = self
+                .view
+                .iter()
+                .find(fitting)
+                .map(|b| b.instructions as f64);
         }
         for row in &mut report.latencies {
             let ours = row.setting.system == SYSTEM;
@@ -119,9 +122,8 @@ impl Budgets {
             row.missed_budget = self.latency.missed.filter(|_| ours);
         }
         for row in &mut report.workloads {
-            let fitting = |b: &&Workload| {
-                fits((&b.name, b.policy.as_deref()), (&row.name, &row.setting))
-            };
+            let fitting =
+                |b: &&Workload| fits((&b.name, b.policy.as_deref()), (&row.name, &row.setting));
             row.budget = self.workload.iter().find(fitting).map(|b| b.ratio);
         }
     }
@@ -134,16 +136,30 @@ pub fn over(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = |name: &str, setting: &str, unit: &str, measured: f64, budget: Option<f64>| {
         if let Some(budget) = budget.filter(|b| measured > *b) {
-            lines.push(format!("{name} ({setting}): {measured} {unit}, budget {budget}"));
+            lines.push(format!(
+                "{name} ({setting}): {measured} {unit}, budget {budget}"
+            ));
         }
     };
     let number = |n: Option<u64>| n.map(|n| n as f64);
     for row in &report.events {
         let at = row.setting.to_string();
         let median = row.instructions.median as f64;
-        line(&row.name, &at, "instructions at EL2", median, number(row.budget));
+        line(
+            &row.name,
+            &at,
+            "instructions at EL2",
+            median,
+            number(row.budget),
+        );
         let cache = (row.code_lines.median + row.data_lines.median) as f64;
-        line(&row.name, &at, "cache lines", cache, number(row.lines_budget));
+        line(
+            &row.name,
+            &at,
+            "cache lines",
+            cache,
+            number(row.lines_budget),
+        );
     }
     for row in &report.views {
         let (at, unit) = (row.setting.to_string(), "in the guest's view");
@@ -152,15 +168,33 @@ pub fn over(report: &Report) -> Vec<String> {
     for row in &report.latencies {
         let at = format!("{}, {}", row.situation, row.setting);
         let masked = row.masked.as_ref().map_or(0, |m| m.instructions) as f64;
-        line("masked", &at, "instructions", masked, number(row.masked_budget));
-        line("missed", &at, "deadlines", row.missed as f64, number(row.missed_budget));
+        line(
+            "masked",
+            &at,
+            "instructions",
+            masked,
+            number(row.masked_budget),
+        );
+        line(
+            "missed",
+            &at,
+            "deadlines",
+            row.missed as f64,
+            number(row.missed_budget),
+        );
     }
     for row in &report.workloads {
         let at = format!("{}, {}", row.kernel, row.setting);
         line(&row.name, &at, "times native", row.ratio, row.budget);
     }
     for row in &report.sizes {
-        line(&row.name, &row.system, "", row.value as f64, number(row.budget));
+        line(
+            &row.name,
+            &row.system,
+            "",
+            row.value as f64,
+            number(row.budget),
+        );
     }
     lines
 }

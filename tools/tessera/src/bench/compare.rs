@@ -162,7 +162,11 @@ impl Row {
         let best = theirs.min_by(|a, b| a.0.total_cmp(&b.0))?;
         let ours = self.ours?;
         // A guest's view is as coarse as its clock's tick over its rounds.
-        Some(if ours <= best.0 * EQUAL { TESSERA } else { best.1 })
+        Some(if ours <= best.0 * EQUAL {
+            TESSERA
+        } else {
+            best.1
+        })
     }
 }
 

@@ -26,7 +26,11 @@ const LOOPS: [(u16, &str, &str); 11] = [
     (8, "uart_write", "write to a UART register"),
     (9, "sysreg", "read of an ID register"),
     (10, "sgi_self", "SGI to oneself: write, interrupt, end"),
-    (11, "spi_self", "SPI made pending by oneself: write, interrupt, end"),
+    (
+        11,
+        "spi_self",
+        "SPI made pending by oneself: write, interrupt, end",
+    ),
     (12, "eoi", "acknowledge and end of an SGI"),
 ];
 
@@ -124,7 +128,11 @@ pub fn of_bench(
         let fitting = log.entries.iter().filter(|e| (single.fits)(e));
         let groups: Vec<Vec<&Entry>> = fitting.map(|e| vec![e]).collect();
         if !groups.is_empty() {
-            let fp = if single.name == "preempt" { "lazy: see fp_first_use" } else { "untouched" };
+            let fp = if single.name == "preempt" {
+                "lazy: see fp_first_use"
+            } else {
+                "untouched"
+            };
             events.push(Ok(Event {
                 fp: fp.into(),
                 ..row(single.name, single.title, setting, &groups)
@@ -164,7 +172,11 @@ fn operations(log: &Log, phase: u16, rounds: u64) -> Result<Vec<Vec<&Entry>>, St
             let inside = entries.iter().filter(|e| (from..to).contains(&e.at));
             inside.copied().collect::<Vec<_>>()
         };
-        spans.iter().zip(ends).map(|(s, end)| between(s.at, end)).collect()
+        spans
+            .iter()
+            .zip(ends)
+            .map(|(s, end)| between(s.at, end))
+            .collect()
     } else {
         grouped(&entries)
     };

@@ -62,7 +62,10 @@ pub fn all(jobs: &[Job<'_>], report: &mut Report) {
         }
     });
     let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.into_iter().flatten().for_each(|part| report.add(part));
+    results
+        .into_iter()
+        .flatten()
+        .for_each(|part| report.add(part));
 }
 
 fn failed(job: &Job<'_>, failure: &Failure) -> Report {

@@ -101,13 +101,39 @@ impl Lab {
         &self,
         name: &str,
         product: &Product,
-        mut config: Config,
+        config: Config,
         wanted: &Wanted,
         end: End<'_>,
     ) -> Result<(Vec<String>, Report), Failure> {
-        let files = self.files(name);
-        let meter = Meter::for_system(&self.project, files, &mut config, product, wanted)?;
-        let lines = run::run(&config, end, self.patience())?;
+        let (project, files) = (&self.project, self.files(name));
+        self.counted(config, end, |config| {
+            Meter::for_system(project, files.clone(), config, product, wanted)
+        })
+    }
+
+    /// Runs a machine with a meter. QEMU 7.2 sometimes hears nothing while a guest idles, and is then
+    /// killed before the meter has written: such a run is done once more, and gives the same.
+    ///
+    /// # Errors
+    ///
+    /// See [`run::run`]; or the meter has no report.
+    pub fn counted(
+        &self,
+        config: Config,
+        end: End<'_>,
+        meter: impl Fn(&mut Config) -> Result<Meter, Failure>,
+    ) -> Result<(Vec<String>, Report), Failure> {
+        let once = || {
+            let mut config = config.clone();
+            let meter = meter(&mut config)?;
+            let lines = run::run(&config, end, self.patience())?;
+            Ok::<_, Failure>((lines, meter))
+        };
+        let (lines, meter) = once()?;
+        if meter.has_written() {
+            return Ok((lines, meter.report()?));
+        }
+        let (lines, meter) = once()?;
         Ok((lines, meter.report()?))
     }
 
@@ -141,7 +167,11 @@ pub fn quiet(mut config: Config) -> Config {
 pub fn setting(system: &str, board: Board, policy: &str, cores: u8) -> Setting {
     Setting {
         system: system.into(),
-        gic: if board.gic() == manifest::Gic::V2 { 2 } else { 3 },
+        gic: if board.gic() == manifest::Gic::V2 {
+            2
+        } else {
+            3
+        },
         policy: policy.into(),
         cores,
     }

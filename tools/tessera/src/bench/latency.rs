@@ -112,7 +112,9 @@ fn seconds(lab: &Lab, beside: Beside) -> (u64, u64) {
     let work = lab.quick_or_full(1, 10);
     match beside {
         Beside::Nothing => (work, 0),
-        _ => (work + BOOT, work + BOOT),
+        // Linux's time begins when it is up, the restarts' at power-on.
+        Beside::Linux(words) if words.contains("restarts") => (work + BOOT, work + BOOT),
+        _ => (work + BOOT, work + 1),
     }
 }
 
@@ -138,8 +140,13 @@ fn description(lab: &Lab, situation: &Situation) -> String {
         Beside::Linux(words) | Beside::LinuxElsewhere(words) => words,
     };
     // Restarts end when the clock, which goes on over them, says so.
-    let end = if words.contains("restarts") { "arg" } else { "off" };
-    let bootargs = format!("console=ttyAMA0 panic=-1 tessera.shell=no {words} tessera.{end}={linux_seconds}");
+    let end = if words.contains("restarts") {
+        "arg"
+    } else {
+        "off"
+    };
+    let bootargs =
+        format!("console=ttyAMA0 panic=-1 tessera.shell=no {words} tessera.{end}={linux_seconds}");
     let linux = Guest {
         name: "linux",
         image: "debian:linux-cloud",
@@ -181,9 +188,17 @@ fn tessera(lab: &Lab, situation: &Situation) -> Result<Report, Failure> {
     config.memory_mib = MACHINE_MIB;
     // What this run tells beside latencies: the price of FP, and a picture.
     let pictured = beside == Beside::Linux(LOAD);
-    let wanted = if pictured { wanted() } else { Wanted::default() };
+    let wanted = if pictured {
+        wanted()
+    } else {
+        Wanted::default()
+    };
     let off = [r"^\[tessera\] rt: off", r"^\[tessera\] linux: off"];
-    let off = if beside == Beside::Nothing { &off[..1] } else { &off };
+    let off = if beside == Beside::Nothing {
+        &off[..1]
+    } else {
+        &off
+    };
     let (lines, meter) = lab.tessera(&plain, &product, config, &wanted, End::Lines(off))?;
     let cores = u8::from(matches!(beside, Beside::LinuxElsewhere(_))) + 1;
     let setting = setting("tessera", board, policy, cores);
@@ -225,7 +240,9 @@ fn native(lab: &Lab) -> Result<Report, Failure> {
     let board = Board::VirtGicv3;
     let situation = &SITUATIONS[0];
     let text = description(lab, situation);
-    let product = lab.products.described("latency-alone-pinned", &text, Profile::Release)?;
+    let product = lab
+        .products
+        .described("latency-alone-pinned", &text, Profile::Release)?;
     let config = lab.native("latency-native", &product, "rt", board, false)?;
     let lines = run::run(&config, End::Off, lab.patience())?;
     let latency = read(&lines, situation.name, &setting("native", board, "", 1))?;

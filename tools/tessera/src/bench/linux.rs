@@ -11,7 +11,7 @@ use crate::bench::job::Job;
 use crate::bench::lab::{Lab, setting};
 use crate::bench::meter::{Files, Meter, Report as Metered, Wanted, Which};
 use crate::bench::report::{Report, Workload};
-use crate::bench::run::{self, End};
+use crate::bench::run::End;
 use crate::bench::spy;
 use crate::board::Board;
 use crate::failure::Failure;
@@ -154,7 +154,12 @@ fn measure(lab: &Lab, work: Work, board: Board) -> Result<Report, Failure> {
     let seeds = lab.quick_or_full(1, if work.name == "boot" { 5 } else { 3 });
     let (mut natively, mut with) = (Vec::new(), Vec::new());
     for seed in 1..=seeds {
-        let name = format!("linux-{}-{}-{}-{seed}", work.name, work.kernel, board.name());
+        let name = format!(
+            "linux-{}-{}-{}-{seed}",
+            work.name,
+            work.kernel,
+            board.name()
+        );
         let product = work.product(lab, &format!("linux-{}-{}", work.name, work.kernel), None)?;
         let files = lab.files(&format!("{name}-native"));
         let mut config = lab.native(&format!("{name}-native"), &product, "linux", board, true)?;
@@ -201,10 +206,11 @@ fn wanted(work: Work) -> Wanted {
     }
 }
 
-fn native(lab: &Lab, work: Work, mut config: Config, files: Files) -> Result<Ran, Failure> {
-    let meter = Meter::native(&lab.project, files, &mut config, &wanted(work))?;
-    let lines = run::run(&config, End::Off, lab.patience())?;
-    ran(work, &lines, &meter.report()?)
+fn native(lab: &Lab, work: Work, config: Config, files: Files) -> Result<Ran, Failure> {
+    let (lines, metered) = lab.counted(config, End::Off, |config| {
+        Meter::native(&lab.project, files.clone(), config, &wanted(work))
+    })?;
+    ran(work, &lines, &metered)
 }
 
 fn tessera(
@@ -240,7 +246,9 @@ fn ran(work: Work, lines: &[String], metered: &Metered) -> Result<Ran, Failure> 
     };
     Ok(Ran {
         instructions,
-        latency: (work.name == "cyclictest").then(|| latency(lines)).flatten(),
+        latency: (work.name == "cyclictest")
+            .then(|| latency(lines))
+            .flatten(),
     })
 }
 
@@ -258,12 +266,12 @@ fn latency(lines: &[String]) -> Option<[f64; 2]> {
 fn seeded(product: &Product, board: Board, seed: &[u8; tree::SEED]) -> Result<Vec<u8>, Failure> {
     let guest = product.system.guest("linux");
     let mut loads = guest.into_iter().flat_map(|g| &g.loads);
-    let load = loads.find(|l| {
-        l.kind == LoadKind::DeviceTree && (l.gic == Gic::Any || l.gic == board.gic())
-    });
+    let load = loads
+        .find(|l| l.kind == LoadKind::DeviceTree && (l.gic == Gic::Any || l.gic == board.gic()));
     let load = load.ok_or_else(|| Failure::Internal("Linux has no device tree".into()))?;
     let mut bytes = load.bytes.clone();
-    let at = spy::seed_in(&bytes).ok_or_else(|| Failure::Internal("a tree without a seed".into()))?;
+    let at =
+        spy::seed_in(&bytes).ok_or_else(|| Failure::Internal("a tree without a seed".into()))?;
     if let Some(place) = bytes.get_mut(at..at + tree::SEED) {
         place.copy_from_slice(seed);
     }

@@ -20,18 +20,36 @@ pub fn tables(report: &Report) -> String {
         }
     };
     let events = compare::events(report);
-    section("Instructions at EL2 for one event, from entry to return:", &with(&events, &peers, report, true));
+    section(
+        "Instructions at EL2 for one event, from entry to return:",
+        &with(&events, &peers, report, true),
+    );
     let views = compare::views(report);
     section(
         "Instructions for one operation as the guest sees it, its own loop included (of timers and SGIs \
          to another core virtual nanoseconds, one for each instruction):",
         &with(&views, &peers, report, false),
     );
-    section("How late a 1 ms real-time guest is woken, in instructions:", &latencies(report));
-    section("Linux's own instructions, natively = 1:", &workloads(report, &peers));
+    section(
+        "How late a 1 ms real-time guest is woken, in instructions:",
+        &latencies(report),
+    );
+    section(
+        "Linux's own instructions, natively = 1:",
+        &workloads(report, &peers),
+    );
     section("What the kernel weighs:", &sizes(report));
-    let all = [events, views, compare::latencies(report), compare::workloads(report)].concat();
-    section("Where Tessera is not the best, or not good enough:", &losses(&all, &peers));
+    let all = [
+        events,
+        views,
+        compare::latencies(report),
+        compare::workloads(report),
+    ]
+    .concat();
+    section(
+        "Where Tessera is not the best, or not good enough:",
+        &losses(&all, &peers),
+    );
     text
 }
 
@@ -96,7 +114,11 @@ fn with(rows: &[Row], peers: &[String], report: &Report, lines: bool) -> String 
 /// What Tessera needs; marked when it is over its budget.
 fn ours(row: &Row) -> String {
     let value = cell(row.ours);
-    if row.over() { format!("**{value}** (over)") } else { value }
+    if row.over() {
+        format!("**{value}** (over)")
+    } else {
+        value
+    }
 }
 
 /// Code and data, of the same row on GICv3.
@@ -121,10 +143,25 @@ fn cache_lines(report: &Report, row: &Row) -> String {
 }
 
 fn latencies(report: &Report) -> String {
-    let head = ["situation", "system", "core", "wake-ups", "missed", "median", "99 %", "largest"];
+    let head = [
+        "situation",
+        "system",
+        "core",
+        "wake-ups",
+        "missed",
+        "median",
+        "99 %",
+        "largest",
+    ];
     let mut table = Table::new(&[&head[..], &["longest masked", "budget"]].concat());
     for row in report.latencies.iter().filter(|r| r.setting.gic == 3) {
-        let number = |n: u64| if row.count == 0 { String::new() } else { n.to_string() };
+        let number = |n: u64| {
+            if row.count == 0 {
+                String::new()
+            } else {
+                n.to_string()
+            }
+        };
         table.add(vec![
             row.situation.clone(),
             row.setting.system.clone(),
@@ -135,7 +172,8 @@ fn latencies(report: &Report) -> String {
             number(row.p99),
             number(row.max),
             masked(row),
-            row.masked_budget.map_or_else(String::new, |b| b.to_string()),
+            row.masked_budget
+                .map_or_else(String::new, |b| b.to_string()),
         ]);
     }
     table.text()
@@ -161,7 +199,11 @@ fn workloads(report: &Report, peers: &[String]) -> String {
     let ratio = |value: Option<f64>| value.map_or_else(String::new, |v| format!("{v:.4}"));
     for row in compare::workloads(report) {
         let tessera = ratio(row.ours);
-        let tessera = if row.over() { format!("**{tessera}** (over)") } else { tessera };
+        let tessera = if row.over() {
+            format!("**{tessera}** (over)")
+        } else {
+            tessera
+        };
         let mut cells = vec![
             row.name.clone(),
             row.title.clone(),
@@ -184,7 +226,9 @@ fn spread(report: &Report, row: &Row) -> String {
             && w.setting.system == "native"
             && w.setting.gic == 3
     });
-    let all = native.map(|w| w.instructions.as_slice()).unwrap_or_default();
+    let all = native
+        .map(|w| w.instructions.as_slice())
+        .unwrap_or_default();
     match (all.iter().min(), all.iter().max()) {
         (Some(min), Some(max)) if all.len() > 1 && *min > 0 => {
             format!("{:.2} %", (max - min) as f64 * 100.0 / *min as f64)
@@ -200,7 +244,11 @@ fn sizes(report: &Report) -> String {
         let value = size.value.to_string();
         table.add(vec![
             size.title.clone(),
-            if over { format!("**{value}** (over)") } else { value },
+            if over {
+                format!("**{value}** (over)")
+            } else {
+                value
+            },
             size.budget.map_or_else(String::new, |b| b.to_string()),
         ]);
     }
@@ -218,12 +266,18 @@ fn losses(rows: &[Row], peers: &[String]) -> String {
         let theirs = index.and_then(|i| row.peers.get(i).copied().flatten());
         let (name, core) = (&row.name, core(&row.policy, row.cores));
         let (ours, theirs) = (cell(row.ours), cell(theirs));
-        let _ = writeln!(text, "- Tessera loses to {winner}: `{name}`, {core}: {ours}, {winner} {theirs}.");
+        let _ = writeln!(
+            text,
+            "- Tessera loses to {winner}: `{name}`, {core}: {ours}, {winner} {theirs}."
+        );
     }
     for row in rows.iter().filter(|r| r.over()) {
         let (name, core) = (&row.name, core(&row.policy, row.cores));
         let (ours, budget) = (cell(row.ours), cell(row.budget));
-        let _ = writeln!(text, "- Over its budget: `{name}`, {core}: {ours}, budget {budget}.");
+        let _ = writeln!(
+            text,
+            "- Over its budget: `{name}`, {core}: {ours}, budget {budget}."
+        );
     }
     text
 }
@@ -241,7 +295,11 @@ fn cell(value: Option<f64>) -> String {
     let Some(value) = value else {
         return String::new();
     };
-    let text = if value < 10.0 { format!("{value:.4}") } else { format!("{value:.1}") };
+    let text = if value < 10.0 {
+        format!("{value:.4}")
+    } else {
+        format!("{value:.1}")
+    };
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
@@ -320,8 +378,14 @@ mod tests {
         };
         let text = tables(&report);
         assert!(text.contains("**130** (over)"), "{text}");
-        assert!(text.contains("Tessera loses to bao: `interrupt`, pinned: 130, bao 110"), "{text}");
-        assert!(text.contains("Over its budget: `interrupt`, pinned: 130, budget 120"), "{text}");
+        assert!(
+            text.contains("Tessera loses to bao: `interrupt`, pinned: 130, bao 110"),
+            "{text}"
+        );
+        assert!(
+            text.contains("Over its budget: `interrupt`, pinned: 130, budget 120"),
+            "{text}"
+        );
     }
 
     #[test]

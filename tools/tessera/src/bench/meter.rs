@@ -79,7 +79,10 @@ impl Wanted {
             words.push(format!("log={}", files.file("qemu").display()));
         }
         for (name, range) in &self.contexts {
-            words.push(format!("context={name}:{:#x}-{:#x}", range.start, range.end));
+            words.push(format!(
+                "context={name}:{:#x}-{:#x}",
+                range.start, range.end
+            ));
         }
         if self.timeline {
             words.push("timeline=on".into());
@@ -176,7 +179,10 @@ impl Meter {
         for old in ["json", "events", "qemu"] {
             let _ = std::fs::remove_file(files.file(old));
         }
-        words.insert(0, format!("{},out={}", plugin.display(), files.file("json").display()));
+        words.insert(
+            0,
+            format!("{},out={}", plugin.display(), files.file("json").display()),
+        );
         words.extend(wanted.words(&files));
         config.plugins.push(words.join(","));
         if wanted.causes {
@@ -188,6 +194,12 @@ impl Meter {
             recorded: wanted.events.is_some(),
             program: None,
         })
+    }
+
+    /// Whether it has written its report.
+    #[must_use]
+    pub fn has_written(&self) -> bool {
+        self.files.file("json").exists()
     }
 
     /// Reads what it has written; the machine has ended.
@@ -347,7 +359,8 @@ impl Report {
     /// The report has no pages.
     pub fn others_between(&self, low: u64, high: u64) -> Result<u64, Failure> {
         let pages = self.value.get("pages").and_then(Value::as_array);
-        let pages = pages.ok_or_else(|| Failure::Internal("the meter's report has no pages".into()))?;
+        let pages =
+            pages.ok_or_else(|| Failure::Internal("the meter's report has no pages".into()))?;
         let inside = pages.iter().filter(|page| {
             let text = page.get("address").and_then(Value::as_str).unwrap_or("");
             let address = u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap_or(0);
@@ -472,7 +485,10 @@ mod tests {
     fn names_of_functions_lose_what_nobody_reads() {
         let full = "<tessera_vgic::vgic::Vgic>::sync::<tessera_kernel::arch::aarch64::gic::Gic>";
         assert_eq!(short(full), "Vgic::sync");
-        assert_eq!(short("<tessera_vgic::vgic::Vgic>::block.188"), "Vgic::block");
+        assert_eq!(
+            short("<tessera_vgic::vgic::Vgic>::block.188"),
+            "Vgic::block"
+        );
         assert_eq!(short("tessera_kernel::exit::abort::quick"), "abort::quick");
         assert_eq!(
             short("sync/tessera_kernel::exit::abort::quick"),

@@ -12,8 +12,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub fn of(project: &Project, quick: bool) -> Run {
     Run {
         commit: git(project.root(), &["rev-parse", "HEAD"]).unwrap_or_default(),
-        modified: git(project.root(), &["status", "--porcelain", "--untracked-files=no"]).is_some(),
-        qemu: setup::find_qemu().map(|(_, version)| version).unwrap_or_default(),
+        modified: git(
+            project.root(),
+            &["status", "--porcelain", "--untracked-files=no"],
+        )
+        .is_some(),
+        qemu: setup::find_qemu()
+            .map(|(_, version)| version)
+            .unwrap_or_default(),
         host: host(),
         date: date(SystemTime::now()),
         quick,

@@ -7,7 +7,7 @@ use crate::bench::lab::{Lab, quiet, setting};
 use crate::bench::latency;
 use crate::bench::meter::{Meter, Report as Metered, Wanted};
 use crate::bench::report::{Missing, Report, Workload};
-use crate::bench::run::{self, End};
+use crate::bench::run::End;
 use crate::board::Board;
 use crate::debian::Debian;
 use crate::failure::Failure;
@@ -46,13 +46,18 @@ pub fn find(lab: &Lab, names: &[String], report: &mut Report) -> Vec<Found> {
             Ok(image) => {
                 let record = debian.record(xen::PACKAGE);
                 let version = record.map(|r| r.version).unwrap_or_default();
-                report.run.peers.push(format!("{name} {version}").trim_end().into());
+                report
+                    .run
+                    .peers
+                    .push(format!("{name} {version}").trim_end().into());
                 found.push(Found {
                     name: name.clone(),
                     image,
                 });
             }
-            Err(failure) => report.missing.push(Missing::new(&what, failure.to_string())),
+            Err(failure) => report
+                .missing
+                .push(Missing::new(&what, failure.to_string())),
         }
     }
     found
@@ -66,7 +71,9 @@ pub fn jobs<'a>(lab: &'a Lab, peer: &'a Found) -> Vec<Job<'a>> {
     for board in BOARDS {
         for (form, scheduling) in FORMS {
             let title = format!("{name}, events, {}, {}", form.name(), board.name());
-            jobs.push(Job::new(title, move || events(lab, peer, form, scheduling, board)));
+            jobs.push(Job::new(title, move || {
+                events(lab, peer, form, scheduling, board)
+            }));
         }
     }
     for (form, scheduling) in FORMS {
@@ -131,15 +138,16 @@ fn run(lab: &Lab, peer: &Found, trial: Trial<'_>) -> Result<(Vec<String>, Metere
     let guest = guest(trial.product, trial.guest, trial.console)?;
     let mut prepared = xen::prepare(&peer.image, place, trial.scheduling, &guest)?;
     prepared.config = quiet(prepared.config);
-    let (config, counting) = (&mut prepared.config, &prepared.counting);
-    let meter = Meter::for_peer(&lab.project, files, config, counting, &trial.wanted)?;
-    let lines = run::run(config, End::Lines(trial.end), lab.patience())?;
+    let counting = &prepared.counting;
+    let (lines, metered) = lab.counted(prepared.config, End::Lines(trial.end), |config| {
+        Meter::for_peer(&lab.project, files.clone(), config, counting, &trial.wanted)
+    })?;
     let mut joined = Lines::new();
     let lines = match trial.console {
         Console::Emulated => lines.iter().filter_map(|l| joined.take(l)).collect(),
         Console::PassedThrough => lines,
     };
-    Ok((lines, meter.report()?))
+    Ok((lines, metered))
 }
 
 /// A guest of a description, as a peer is given it.
@@ -147,8 +155,8 @@ fn guest(product: &Product, name: &str, console: Console) -> Result<Guest, Failu
     let found = product.system.guest(name);
     let guest = found.ok_or_else(|| Failure::Internal(format!("there is no guest `{name}`")))?;
     let file = |kind: LoadKind| guest.loads.iter().find(|l| l.kind == kind);
-    let image = file(LoadKind::Image)
-        .ok_or_else(|| Failure::Internal(format!("`{name}` has no image")))?;
+    let image =
+        file(LoadKind::Image).ok_or_else(|| Failure::Internal(format!("`{name}` has no image")))?;
     Ok(Guest {
         image: image.bytes.clone(),
         initramfs: file(LoadKind::Initrd).map(|l| l.bytes.clone()),
@@ -160,7 +168,11 @@ fn guest(product: &Product, name: &str, console: Console) -> Result<Guest, Failu
 }
 
 fn policy(form: Form) -> &'static str {
-    if form == Form::Pinned { "pinned" } else { "shared" }
+    if form == Form::Pinned {
+        "pinned"
+    } else {
+        "shared"
+    }
 }
 
 fn events(
@@ -197,12 +209,7 @@ fn events(
 /// never counted to a context.
 const GUEST_RAM: std::ops::Range<u64> = 0x4000_0000..0x1_0000_0000;
 
-fn late(
-    lab: &Lab,
-    peer: &Found,
-    form: Form,
-    scheduling: Scheduling,
-) -> Result<Report, Failure> {
+fn late(lab: &Lab, peer: &Found, form: Form, scheduling: Scheduling) -> Result<Report, Failure> {
     let board = Board::VirtGicv3;
     let rt = Described {
         name: "rt",

@@ -1,13 +1,13 @@
 //! Systems that have been built, each once for all who run it: the laboratory and the whole-system tests.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use crate::board::Board;
 use crate::failure::Failure;
 use crate::product::{self, Options, Product};
 use crate::program::Profile;
 use crate::project::{self, Project};
 use crate::setup::Permission;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Both profiles.
 pub const PROFILES: [Profile; 2] = [Profile::Release, Profile::Debug];

@@ -76,7 +76,11 @@ impl fmt::Display for Setting {
         if !policy.is_empty() {
             write!(f, "{policy}, ")?;
         }
-        write!(f, "GICv{gic}, {cores} core{}", if *cores == 1 { "" } else { "s" })
+        write!(
+            f,
+            "GICv{gic}, {cores} core{}",
+            if *cores == 1 { "" } else { "s" }
+        )
     }
 }
 

@@ -105,13 +105,32 @@ mod tests {
             "bench: row 22 sgi_other not possible: the tree names one CPU",
         ];
         let rows = read(&lines.map(String::from));
-        let outcomes: Vec<_> = rows.values().map(|r| (r.number, r.outcome.clone())).collect();
+        let outcomes: Vec<_> = rows
+            .values()
+            .map(|r| (r.number, r.outcome.clone()))
+            .collect();
         assert_eq!(
             outcomes,
             [
-                (3, Outcome::Loop { rounds: 1000, total: 41000 }),
-                (20, Outcome::Samples { count: 100, p50: 128, max: 912 }),
-                (22, Outcome::Not("not possible: the tree names one CPU".into())),
+                (
+                    3,
+                    Outcome::Loop {
+                        rounds: 1000,
+                        total: 41000
+                    }
+                ),
+                (
+                    20,
+                    Outcome::Samples {
+                        count: 100,
+                        p50: 128,
+                        max: 912
+                    }
+                ),
+                (
+                    22,
+                    Outcome::Not("not possible: the tree names one CPU".into())
+                ),
                 (30, Outcome::Kept(20)),
             ]
         );

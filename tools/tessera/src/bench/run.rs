@@ -28,7 +28,10 @@ pub fn run(config: &Config, end: End<'_>, patience: Duration) -> Result<Vec<Stri
         End::Lines(lines) => lines.iter().map(|l| pattern(l)).collect::<Result<_, _>>()?,
     };
     let mut machine = Machine::start(config).map_err(|e| {
-        Failure::Internal(format!("{} could not be started: {e}", config.qemu.display()))
+        Failure::Internal(format!(
+            "{} could not be started: {e}",
+            config.qemu.display()
+        ))
     })?;
     let until = Instant::now() + patience;
     let mut lines = Vec::new();
@@ -36,7 +39,9 @@ pub fn run(config: &Config, end: End<'_>, patience: Duration) -> Result<Vec<Stri
         match machine.next_line(until) {
             Reading::Line(line) => {
                 if line.starts_with("[tessera] kernel ") || line.contains(": fault: ") {
-                    return Err(Failure::Ended(format!("a guest or the kernel died: {line}")));
+                    return Err(Failure::Ended(format!(
+                        "a guest or the kernel died: {line}"
+                    )));
                 }
                 left.retain(|p| !p.is_match(&line));
                 lines.push(line);

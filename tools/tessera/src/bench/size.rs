@@ -40,7 +40,12 @@ pub fn measure(project: &Project, options: Options) -> Result<Report, Failure> {
     };
     let (stack, running) = (weight.stack.bytes, weight.stack.running);
     let sizes = vec![
-        row("text", "executable code, bytes", weight.text, budgets.text_bytes),
+        row(
+            "text",
+            "executable code, bytes",
+            weight.text,
+            budgets.text_bytes,
+        ),
         row("read_only", "constants, bytes", weight.read_only, None),
         row(
             "static_ram",
@@ -48,7 +53,12 @@ pub fn measure(project: &Project, options: Options) -> Result<Report, Failure> {
             weight.static_ram,
             budgets.static_ram_bytes,
         ),
-        row("stack", "deepest stack while booting, bytes", stack, budgets.stack_bytes),
+        row(
+            "stack",
+            "deepest stack while booting, bytes",
+            stack,
+            budgets.stack_bytes,
+        ),
         row(
             "running_stack",
             "deepest stack of a core that runs guests, bytes",
@@ -67,7 +77,12 @@ pub fn measure(project: &Project, options: Options) -> Result<Report, Failure> {
             parts.others as u64,
             None,
         ),
-        row("unsafe_blocks", "unsafe blocks in that source", count.unsafe_blocks, None),
+        row(
+            "unsafe_blocks",
+            "unsafe blocks in that source",
+            count.unsafe_blocks,
+            None,
+        ),
     ];
     Ok(Report {
         sizes,
@@ -149,10 +164,17 @@ impl Parts {
     }
 
     fn read(metadata: &Metadata) -> Option<Self> {
-        let packages: BTreeMap<&str, &Package> =
-            metadata.packages.iter().map(|p| (p.id.as_str(), p)).collect();
-        let nodes: BTreeMap<&str, &Node> =
-            metadata.resolve.nodes.iter().map(|n| (n.id.as_str(), n)).collect();
+        let packages: BTreeMap<&str, &Package> = metadata
+            .packages
+            .iter()
+            .map(|p| (p.id.as_str(), p))
+            .collect();
+        let nodes: BTreeMap<&str, &Node> = metadata
+            .resolve
+            .nodes
+            .iter()
+            .map(|n| (n.id.as_str(), n))
+            .collect();
         let kernel = metadata.packages.iter().find(|p| p.name == KERNEL)?;
         let mut waiting = vec![kernel.id.as_str()];
         let mut seen = BTreeSet::new();
@@ -171,7 +193,10 @@ impl Parts {
         let linked = || seen.iter().filter_map(|id| packages.get(id));
         let folder = |p: &&Package| Some(p.manifest_path.parent()?.join("src"));
         Some(Self {
-            own: linked().filter(|p| p.source.is_none()).filter_map(folder).collect(),
+            own: linked()
+                .filter(|p| p.source.is_none())
+                .filter_map(folder)
+                .collect(),
             others: linked().filter(|p| p.source.is_some()).count(),
         })
     }

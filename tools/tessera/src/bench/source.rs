@@ -67,7 +67,10 @@ fn token(text: &str) -> usize {
         let hashes = text.len() - raw.len() - 1;
         let end = format!("\"{}", "#".repeat(hashes));
         let inside = hashes + 2;
-        return text.get(inside..).and_then(|t| t.find(&end)).map_or(text.len(), |at| inside + at + end.len());
+        return text
+            .get(inside..)
+            .and_then(|t| t.find(&end))
+            .map_or(text.len(), |at| inside + at + end.len());
     }
     if text.starts_with('"') {
         return closed(text, '"');

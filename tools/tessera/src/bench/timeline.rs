@@ -13,8 +13,14 @@ const IDLE: &str = "idle";
 pub fn of_bench(log: &Log, setting: &Setting) -> Option<Timeline> {
     let span = log.spans.iter().find(|s| s.phase == TIMER_WFI)?;
     // From the third wake-up on, so that it is one of many.
-    let entries: Vec<&Entry> = log.entries.iter().filter(|e| e.phase == TIMER_WFI).collect();
-    let first = entries.get(4).map_or(span.at, |e| e.at.saturating_sub(2_000));
+    let entries: Vec<&Entry> = log
+        .entries
+        .iter()
+        .filter(|e| e.phase == TIMER_WFI)
+        .collect();
+    let first = entries
+        .get(4)
+        .map_or(span.at, |e| e.at.saturating_sub(2_000));
     let window = (first, first + 50_000);
     Some(Timeline {
         title: "a guest is woken by its timer while another one runs".into(),
@@ -41,7 +47,12 @@ pub fn of_phone(log: &Log, setting: &Setting) -> Option<Timeline> {
 /// Spans in a window, one row for each core.
 #[must_use]
 pub fn cores(log: &Log, names: &[&str], (from, to): (u64, u64)) -> Vec<Vec<Span>> {
-    let count = log.entries.iter().map(|e| e.core).max().map_or(0, |c| c + 1);
+    let count = log
+        .entries
+        .iter()
+        .map(|e| e.core)
+        .max()
+        .map_or(0, |c| c + 1);
     let rows = (0..count).map(|core| {
         let mut row = Vec::new();
         let mut who = IDLE;
@@ -110,7 +121,10 @@ mod tests {
             ..Log::default()
         };
         let rows = cores(&log, &["bench", "spin"], (90, 200));
-        let row: Vec<_> = rows[0].iter().map(|s| (s.from, s.to, s.who.as_str())).collect();
+        let row: Vec<_> = rows[0]
+            .iter()
+            .map(|s| (s.from, s.to, s.who.as_str()))
+            .collect();
         assert_eq!(row, [(0, 10, "spin"), (10, 30, "EL2"), (30, 110, "bench")]);
     }
 }

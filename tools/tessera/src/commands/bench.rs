@@ -72,12 +72,16 @@ pub fn measure(project: &Project, request: &Request) -> Report {
         Ok(lab) => machines(&lab, request, &mut report),
         Err(failure) => {
             let why = failure.to_string();
-            report.missing.push(Missing::new("everything that runs in a machine", why));
+            report
+                .missing
+                .push(Missing::new("everything that runs in a machine", why));
         }
     }
     match size::measure(project, options) {
         Ok(part) => report.add(part),
-        Err(failure) => report.missing.push(Missing::new("sizes", failure.to_string())),
+        Err(failure) => report
+            .missing
+            .push(Missing::new("sizes", failure.to_string())),
     }
     report
 }
@@ -99,7 +103,8 @@ fn write(
     report: &Report,
     tables: &str,
 ) -> Result<(), Failure> {
-    let json = serde_json::to_string_pretty(report).map_err(|e| Failure::Internal(e.to_string()))?;
+    let json =
+        serde_json::to_string_pretty(report).map_err(|e| Failure::Internal(e.to_string()))?;
     let json = format!("{json}\n");
     let put = |path: &Path, text: &str| {
         project::write(path, text.as_bytes())?;
@@ -123,7 +128,10 @@ fn write(
     let readme = std::fs::read_to_string(&path).map_err(|e| Failure::io(&path, &e))?;
     let readme = markdown::into_readme(&readme, tables).ok_or_else(|| {
         let (begin, end) = (markdown::BEGIN, markdown::END);
-        Failure::Internal(format!("{} has no lines `{begin}` and `{end}`", path.display()))
+        Failure::Internal(format!(
+            "{} has no lines `{begin}` and `{end}`",
+            path.display()
+        ))
     })?;
     put(&path, &readme)
 }

@@ -9,9 +9,9 @@ const HEADERS: u64 = 64 + 56;
 fn code(phase: u8) -> [u32; 4] {
     [
         0xD2E0_001F | u32::from(phase) << 5,
-        0xD280_0000,            // mov x0, #0
-        0xD280_0008 | 93 << 5,  // mov x8, #93, which is exit
-        0xD400_0001,            // svc #0
+        0xD280_0000,           // mov x0, #0
+        0xD280_0008 | 93 << 5, // mov x8, #93, which is exit
+        0xD400_0001,           // svc #0
     ]
 }
 
