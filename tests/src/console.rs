@@ -3,9 +3,9 @@
 
 use crate::case::{Failure, ensure};
 use crate::context::Context;
-use crate::summary::Summary;
 use regex::Regex;
 use std::time::{Duration, Instant};
+use tessera::bench::summary::Summary;
 use tessera::machine::{Machine, Reading};
 
 /// The key that opens the menu: Ctrl-T.

@@ -2,10 +2,11 @@
 
 use crate::case::Failure;
 use crate::console::Console;
-use crate::products::Products;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tessera::bench::meter::Files;
+use tessera::bench::products::Products;
 use tessera::board::Board;
 use tessera::machine::{Config, Machine};
 use tessera::product::{Options, Product};
@@ -35,7 +36,7 @@ impl Shared {
         let qemu = setup::qemu(Permission::Install)?;
         let folder = project.target().join("tests");
         std::fs::create_dir_all(&folder)?;
-        let products = Products::new(project.clone(), folder.clone());
+        let products = Products::new(project.clone(), folder.clone(), Permission::Install);
         products.build_kernels()?;
         Ok(Self {
             project,
@@ -86,6 +87,11 @@ impl<'a> Context<'a> {
 
     /// A file of this case's own.
     pub fn file(&self, extension: &str) -> PathBuf {
+        self.files().file(extension)
+    }
+
+    /// The files of this case.
+    pub fn files(&self) -> Files {
         let plain = |c: char| {
             if c.is_ascii_alphanumeric() || "-.=".contains(c) {
                 c
@@ -94,12 +100,14 @@ impl<'a> Context<'a> {
             }
         };
         let name: String = self.name.chars().map(plain).collect();
-        self.shared.folder.join(format!("{name}.{extension}"))
+        Files {
+            stem: self.shared.folder.join(name),
+        }
     }
 
     /// A system of `systems/` as it is.
     pub fn system(&self, name: &str, profile: Profile) -> Result<Arc<Product>, Failure> {
-        self.shared.products.system(name, profile)
+        Ok(self.shared.products.system(name, profile)?)
     }
 
     /// A system of `systems/` with some words of its description replaced; `name` tells it from others.
@@ -110,7 +118,7 @@ impl<'a> Context<'a> {
         edits: &[(&str, &str)],
         profile: Profile,
     ) -> Result<Arc<Product>, Failure> {
-        self.shared.products.variant(system, name, edits, profile)
+        Ok(self.shared.products.variant(system, name, edits, profile)?)
     }
 
     /// A system from a description of the case's own.
@@ -120,7 +128,7 @@ impl<'a> Context<'a> {
         description: &str,
         profile: Profile,
     ) -> Result<Arc<Product>, Failure> {
-        self.shared.products.described(name, description, profile)
+        Ok(self.shared.products.described(name, description, profile)?)
     }
 
     /// The machine for a system, under `-icount`, so that every run is the same.

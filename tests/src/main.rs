@@ -11,11 +11,8 @@ mod case;
 mod cases;
 mod console;
 mod context;
-mod meter;
-mod products;
 mod random;
 mod runner;
-mod summary;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -4,12 +4,10 @@
 use crate::case::{Case, Failure, case, ensure};
 use crate::console::Console;
 use crate::context::Context;
-use manifest::LoadKind;
 use regex::Regex;
+use tessera::bench::native;
 use tessera::board::Board;
-use tessera::product::Product;
 use tessera::program::Profile;
-use tessera::project;
 
 /// Two cores of its own, so that every row is possible.
 const ALONE: &str = r#"
@@ -95,11 +93,8 @@ fn alone(context: &Context<'_>, board: Board) -> Result<(), Failure> {
     console.wait(r"^\[tessera\] bench: off")?;
     let guest = finished(&console, "[bench] bench: ", true)?;
 
-    let image = context.file("image");
-    project::write(&image, image_of(&product)?)?;
-    let config = context
-        .machine(&product, board)?
-        .native(image, None, None, ARGUMENTS);
+    let config = context.machine(&product, board)?;
+    let config = native::config(config, &product, "bench", false, &context.files())?;
     let mut console = context.boot(&config)?;
     console.wait(r"^bench: done")?;
     console.wait_end()?;
@@ -123,17 +118,6 @@ fn beside(context: &Context<'_>) -> Result<(), Failure> {
         console.wait(r"^\[spin\] bench: spinning")?;
     }
     finished(&console, "[bench] bench: ", false).map(drop)
-}
-
-/// The flat image of the guest.
-fn image_of(product: &Product) -> Result<&[u8], Failure> {
-    let loads = product.system.guest("bench").map(|guest| &guest.loads);
-    loads
-        .into_iter()
-        .flatten()
-        .find(|load| load.kind == LoadKind::Image)
-        .map(|load| load.bytes.as_slice())
-        .ok_or_else(|| Failure::new("the system has no bench guest"))
 }
 
 /// Every row has its line, and each says that it was measured. Returns the totals of the loops.

@@ -2,7 +2,7 @@
 
 use crate::case::{Case, Failure, case, ensure};
 use crate::context::Context;
-use crate::meter::Meter;
+use tessera::bench::meter::{Meter, Wanted};
 use tessera::board::Board;
 
 /// The cases.
@@ -24,7 +24,13 @@ fn switches(context: &Context<'_>, board: Board) -> Result<(), Failure> {
     // An idle Linux stays in the registers while rt comes and goes: only one that works is switched.
     let product = super::restart::busy(context)?;
     let mut config = context.machine(&product, board)?;
-    let meter = Meter::for_system(context, &mut config, &product)?;
+    let meter = Meter::for_system(
+        &context.shared().project,
+        context.files(),
+        &mut config,
+        &product,
+        &Wanted::default(),
+    )?;
     let mut console = context.boot(&config)?;
     console.wait(r"^\[linux\] .*tessera-load: running")?;
     console.rt_seconds(1)?;

@@ -6,9 +6,9 @@
 use crate::case::{Case, Failure, case, ensure, long_case};
 use crate::console::Console;
 use crate::context::Context;
-use crate::meter::Meter;
-use crate::products::profile_name;
 use std::sync::Arc;
+use tessera::bench::meter::{Meter, Wanted};
+use tessera::bench::products::profile_name;
 use tessera::board::Board;
 use tessera::product::Product;
 use tessera::program::Profile;
@@ -190,7 +190,13 @@ fn metered<'a>(
     run: impl FnOnce(&mut Console<'a>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut config = context.machine(product, Board::VirtGicv3)?;
-    let meter = Meter::for_system(context, &mut config, product)?;
+    let meter = Meter::for_system(
+        &context.shared().project,
+        context.files(),
+        &mut config,
+        product,
+        &Wanted::default(),
+    )?;
     let mut console = context.boot(&config)?;
     run(&mut console)?;
     console.end();

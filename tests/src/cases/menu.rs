@@ -4,8 +4,8 @@ use super::lateness::{bounded, no_miss};
 use crate::case::{Case, Failure, case, ensure};
 use crate::console::ESCAPE;
 use crate::context::Context;
-use crate::products::{PROFILES, profile_name};
 use std::time::Duration;
+use tessera::bench::products::{PROFILES, profile_name};
 use tessera::board::Board;
 use tessera::program::Profile;
 

@@ -8,6 +8,7 @@ mod counts;
 mod fault;
 mod guests;
 mod host;
+mod laboratory;
 mod lateness;
 mod menu;
 mod multi;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Case> {
         lateness::cases(),
         multi::cases(),
         guests::cases(),
+        laboratory::cases(),
         native::cases(),
         peer::cases(),
         counts::cases(),

@@ -3,12 +3,11 @@
 
 use crate::case::{Case, Failure, case, ensure};
 use crate::context::Context;
-use crate::meter::Meter;
-use manifest::{Gic, LoadKind};
+use tessera::bench::meter::{Files, Meter, Wanted};
+use tessera::bench::native;
 use tessera::board::Board;
 use tessera::product::Product;
 use tessera::program::Profile;
-use tessera::project;
 
 /// Most instructions with Tessera for a thousand without.
 const PER_THOUSAND: u64 = 1020;
@@ -52,7 +51,13 @@ fn alone(context: &Context<'_>, board: Board) -> Result<(), Failure> {
     let product = context.described("alone", ALONE, Profile::Release)?;
     let native = native(context, &product, board)?;
     let mut config = context.machine(&product, board)?;
-    let meter = Meter::for_system(context, &mut config, &product)?;
+    let meter = Meter::for_system(
+        &context.shared().project,
+        context.files(),
+        &mut config,
+        &product,
+        &Wanted::default(),
+    )?;
     let mut console = context.boot(&config)?;
     console.wait(r"^\[linux\] .*tessera-shell-ready")?;
     console.wait(r"^\[tessera\] linux: off")?;
@@ -78,7 +83,13 @@ fn beside(context: &Context<'_>) -> Result<(), Failure> {
     let native = native(context, &product, Board::VirtGicv3)?;
     let mut config = context.machine(&product, Board::VirtGicv3)?;
     config.memory_mib = 1024;
-    let meter = Meter::for_system(context, &mut config, &product)?;
+    let meter = Meter::for_system(
+        &context.shared().project,
+        context.files(),
+        &mut config,
+        &product,
+        &Wanted::default(),
+    )?;
     let mut console = context.boot(&config)?;
     console.wait(r"^\[linux\] .*tessera-shell-ready")?;
     console.wait(r"^\[tessera\] linux: off")?;
@@ -92,34 +103,22 @@ fn beside(context: &Context<'_>) -> Result<(), Failure> {
 
 /// Runs a system's Linux on the bare machine; returns its instructions.
 fn native(context: &Context<'_>, product: &Product, board: Board) -> Result<u64, Failure> {
-    let guest = product
-        .system
-        .guest("linux")
-        .ok_or_else(|| Failure::new("the system has no Linux"))?;
-    let gic = board.gic();
-    let file = |kind: LoadKind, extension: &str| {
-        let load = guest
-            .loads
-            .iter()
-            .find(|l| l.kind == kind && (l.gic == Gic::Any || l.gic == gic));
-        let load = load.ok_or_else(|| Failure::new(format!("Linux has no {extension}")))?;
-        let path = context.file(extension);
-        project::write(&path, &load.bytes)?;
-        Ok::<_, Failure>(path)
+    let files = Files {
+        stem: context.file("native"),
     };
-    let image = file(LoadKind::Image, "image")?;
-    let initrd = file(LoadKind::Initrd, "initrd")?;
-    let tree = file(LoadKind::DeviceTree, "dtb")?;
-    let mut config = context
-        .machine(product, board)?
-        .native(image, Some(initrd), Some(tree), "");
-    config.memory_mib = 512;
-    let meter = Meter::native(context, &mut config)?;
+    let config = context.machine(product, board)?;
+    let mut config = native::config(config, product, "linux", true, &files)?;
+    let meter = Meter::native(
+        &context.shared().project,
+        files,
+        &mut config,
+        &Wanted::default(),
+    )?;
     let mut console = context.boot(&config)?;
     console.wait("tessera-shell-ready")?;
     console.wait_end()?;
     console.end();
-    meter.report()?.others()
+    Ok(meter.report()?.others()?)
 }
 
 fn compare(context: &Context<'_>, with: u64, without: u64) -> Result<(), Failure> {

@@ -2,10 +2,10 @@
 
 use crate::case::{Case, Failure, case, ensure};
 use crate::context::Context;
-use crate::meter::{Events, Meter, Report};
-use crate::summary::Summary;
 use manifest::LoadKind;
 use std::collections::BTreeMap;
+use tessera::bench::meter::{Events, Meter, Report, Wanted};
+use tessera::bench::summary::Summary;
 use tessera::board::Board;
 use tessera::debian::Debian;
 use tessera::peer::xen::{self, Place};
@@ -78,7 +78,13 @@ const SECONDS: u64 = 2;
 fn real_time(context: &Context<'_>, board: Board, scheduling: Scheduling) -> Result<(), Failure> {
     let guest = guest(context, RT, Console::PassedThrough)?;
     let mut peer = peer(context, board, 1, scheduling, &guest)?;
-    let meter = Meter::for_peer(context, &mut peer.config, &peer.counting)?;
+    let meter = Meter::for_peer(
+        &context.shared().project,
+        context.files(),
+        &mut peer.config,
+        &peer.counting,
+        &Wanted::default(),
+    )?;
     let mut console = context.boot(&peer.config)?;
     let line = console.wait(&format!("^rt: {SECONDS} s, "))?;
     console.end();
@@ -133,7 +139,13 @@ fn linux(
         ..guest(context, LINUX, text)?
     };
     let mut peer = peer(context, Board::VirtGicv3, cores, scheduling, &guest)?;
-    let meter = Meter::for_peer(context, &mut peer.config, &peer.counting)?;
+    let meter = Meter::for_peer(
+        &context.shared().project,
+        context.files(),
+        &mut peer.config,
+        &peer.counting,
+        &Wanted::default(),
+    )?;
     let mut console = context.boot(&peer.config)?;
     console.wait("tessera-shell-ready")?;
     // The shell's own first words: then that line is whole.

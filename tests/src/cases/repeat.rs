@@ -2,7 +2,7 @@
 
 use crate::case::{Case, Failure, case, ensure};
 use crate::context::Context;
-use crate::products::{PROFILES, profile_name};
+use tessera::bench::products::{PROFILES, profile_name};
 use tessera::board::Board;
 use tessera::product::Product;
 use tessera::program::Profile;

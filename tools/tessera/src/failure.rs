@@ -23,6 +23,10 @@ pub enum Failure {
     Ended(String),
     /// Tests failed; they have said so themselves.
     Tests,
+    /// Rows of a report over their budgets, one line each.
+    Budget(Vec<String>),
+    /// So many things that were asked for are not in a report, which says why.
+    Incomplete(usize),
 }
 
 /// What is missing and how a person installs it.
@@ -46,6 +50,8 @@ impl Failure {
             Self::Timeout(_) => 5,
             Self::Build(_) => 6,
             Self::Ended(_) => 7,
+            Self::Budget(_) => 8,
+            Self::Incomplete(_) => 9,
         }
     }
 
@@ -65,7 +71,9 @@ Exit codes:
   4  something must be installed and the tool may not or cannot do it; the commands are printed
   5  --until: no console line matched within --timeout
   6  a program did not build, or is over its budget
-  7  the machine ended by itself before a console line matched --until";
+  7  the machine ended by itself before a console line matched --until
+  8  bench: something is over its budget; the report is written
+  9  bench: something could not be measured; the report is written and says why";
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,6 +105,11 @@ impl fmt::Display for Failure {
                 Ok(())
             }
             Self::Tests => f.write_str("tests failed"),
+            Self::Budget(lines) => {
+                write!(f, "over budget:")?;
+                lines.iter().try_for_each(|line| write!(f, "\n    {line}"))
+            }
+            Self::Incomplete(count) => write!(f, "{count} thing(s) could not be measured"),
         }
     }
 }

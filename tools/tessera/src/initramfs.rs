@@ -2,6 +2,8 @@
 //!
 //! They are the same byte for byte whenever they are built from the same packages.
 
+mod marker;
+
 use crate::archive::Archive;
 use crate::debian::Debian;
 use crate::failure::Failure;
@@ -18,6 +20,8 @@ const INIT: &str = include_str!("initramfs/init");
 const LOAD_CPU: &str = include_str!("initramfs/load-cpu");
 const FLOOD: &str = include_str!("initramfs/flood");
 const CYCLIC: &str = include_str!("initramfs/cyclic");
+const RESTARTS: &str = include_str!("initramfs/restarts");
+const WORK: &str = include_str!("initramfs/work");
 
 /// The busybox programs that the scripts, and people, use.
 const APPLETS: &str = "\
@@ -138,8 +142,14 @@ fn base(archive: &mut Archive, debian: &Debian) -> Result<(), Failure> {
         ("bin/load-cpu", LOAD_CPU),
         ("bin/flood", FLOOD),
         ("bin/cyclic", CYCLIC),
+        ("bin/restarts", RESTARTS),
+        ("bin/work", WORK),
     ] {
         archive.file(name, 0o755, script.as_bytes());
+    }
+    for phase in 0..=1 {
+        let program = marker::program(phase);
+        archive.file(&format!("bin/mark-{phase}"), 0o755, &program);
     }
     Ok(())
 }

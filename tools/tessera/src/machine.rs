@@ -34,6 +34,8 @@ pub struct Config {
     pub append: Option<String>,
     /// One instruction takes one nanosecond of virtual time, and every run is the same.
     pub icount: bool,
+    /// With `icount`: what QEMU's random numbers begin with.
+    pub seed: u32,
     /// A plugin and its arguments, as `file.so,key=value`.
     pub plugins: Vec<String>,
     /// Anything else.
@@ -62,6 +64,7 @@ impl Config {
             tree: None,
             append: None,
             icount: false,
+            seed: 1,
             plugins: Vec::new(),
             extra: Vec::new(),
         }
@@ -115,7 +118,7 @@ impl Config {
         if self.icount {
             add("-icount", "shift=0,sleep=off".into());
             add("-rtc", "clock=vm".into());
-            add("-seed", "1".into());
+            add("-seed", self.seed.to_string().into());
         }
         for plugin in &self.plugins {
             add("-plugin", plugin.into());

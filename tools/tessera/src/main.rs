@@ -1,7 +1,7 @@
 //! The command line of Tessera.
 #![forbid(unsafe_code)]
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use regex::Regex;
 use std::io::IsTerminal;
@@ -91,8 +91,43 @@ enum Command {
         #[command(flatten)]
         build: BuildFlags,
     },
-    /// Print the JSON schema of descriptions.
-    Schema,
+    /// Measure what Tessera costs, in instructions, beside the bare machine and others.
+    Bench {
+        /// Short measurements: minutes instead of an hour.
+        #[arg(long)]
+        quick: bool,
+        /// Measure another hypervisor too: xen. May be given several times.
+        #[arg(long, value_name = "NAME")]
+        peer: Vec<String>,
+        /// Write the report as JSON.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Write the report as a page, one file.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        /// Write bench/results and the table in the README.
+        #[arg(long)]
+        save: bool,
+        /// Install nothing: say what is missing instead.
+        #[arg(long)]
+        no_install: bool,
+    },
+    /// Print the JSON schema of descriptions, or of the laboratory's report.
+    Schema {
+        /// Of what.
+        #[arg(value_enum, default_value_t)]
+        of: Of,
+    },
+}
+
+/// What has a schema.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Of {
+    /// A description.
+    #[default]
+    System,
+    /// What `bench --json` writes.
+    Bench,
 }
 
 #[derive(Debug, Args)]
@@ -183,8 +218,29 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             };
             commands::trace::trace(&project, &system, &trace)
         }
-        Command::Schema => {
-            print!("{}", commands::schema::text());
+        Command::Bench {
+            quick,
+            peer,
+            json,
+            html,
+            save,
+            no_install,
+        } => {
+            let request = commands::bench::Request {
+                quick,
+                peers: peer,
+                json,
+                html,
+                save,
+                permission: permission(no_install),
+            };
+            commands::bench::bench(&project, &request)
+        }
+        Command::Schema { of } => {
+            match of {
+                Of::System => print!("{}", commands::schema::text()),
+                Of::Bench => print!("{}", commands::schema::bench()),
+            }
             Ok(())
         }
     }

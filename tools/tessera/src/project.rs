@@ -18,9 +18,17 @@ impl Project {
     pub fn find() -> Result<Self, Failure> {
         let given = std::env::var_os("TESSERA_ROOT").map(PathBuf::from);
         let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let root = given.unwrap_or_else(built);
-        root.canonicalize()
-            .ok()
+        Self::at(&given.unwrap_or_else(built))
+    }
+
+    /// The project in a folder.
+    ///
+    /// # Errors
+    ///
+    /// There is no project.
+    pub fn at(root: &Path) -> Result<Self, Failure> {
+        let found = root.canonicalize().ok();
+        found
             .filter(|r| r.join("kernel/Cargo.toml").is_file())
             .map(|root| Self { root })
             .ok_or_else(|| {

@@ -88,7 +88,9 @@ pub fn worst(program: &Program) -> Depth {
     }
     let mut taken = taken(program, &nodes);
     taken.retain(|at| {
-        let name = bodies.get(at).map_or("", |(symbol, _)| symbol.name.as_str());
+        let name = bodies
+            .get(at)
+            .map_or("", |(symbol, _)| symbol.name.as_str());
         !RUNNING.contains(&name) && !ENTRIES.contains(&name)
     });
     let panics = bodies

@@ -1,10 +1,10 @@
 //! What the kernel weighs, and whether that is within `bench/budgets.toml`.
 
+use crate::bench::budgets::{Budgets, Kernel};
 use crate::failure::Failure;
 use crate::project::Project;
 use crate::stack;
 use crate::symbols::Program;
-use serde::Deserialize;
 use std::fmt;
 use std::path::Path;
 
@@ -19,20 +19,6 @@ pub struct Weight {
     pub static_ram: u64,
     /// The stack's worst depth.
     pub stack: stack::Depth,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Budgets {
-    #[serde(default)]
-    kernel: KernelBudgets,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct KernelBudgets {
-    text_bytes: Option<u64>,
-    static_ram_bytes: Option<u64>,
-    stack_bytes: Option<u64>,
-    running_stack_bytes: Option<u64>,
 }
 
 impl Weight {
@@ -57,12 +43,7 @@ impl Weight {
     ///
     /// It exceeds one, or the file cannot be read as budgets.
     pub fn hold(&self, project: &Project) -> Result<(), Failure> {
-        let path = project.root().join("bench/budgets.toml");
-        let Ok(text) = std::fs::read_to_string(&path) else {
-            return Ok(());
-        };
-        let budgets: Budgets = toml::from_str(&text)
-            .map_err(|e| Failure::Internal(format!("{}: {e}", path.display())))?;
+        let budgets = Budgets::read(project)?;
         let over = self.over(&budgets.kernel);
         if over.is_empty() {
             return Ok(());
@@ -73,7 +54,7 @@ impl Weight {
         )))
     }
 
-    fn over(&self, budgets: &KernelBudgets) -> Vec<String> {
+    fn over(&self, budgets: &Kernel) -> Vec<String> {
         let held = [
             ("text", self.text, budgets.text_bytes),
             ("static RAM", self.static_ram, budgets.static_ram_bytes),
@@ -151,7 +132,8 @@ mod tests {
 
     #[test]
     fn each_budget_that_is_exceeded_is_named_with_both_numbers() {
-        let budgets = KernelBudgets {
+        let budgets = Kernel {
+            source_lines: None,
             text_bytes: Some(99),
             static_ram_bytes: Some(200),
             stack_bytes: Some(1),

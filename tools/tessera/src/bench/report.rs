@@ -5,6 +5,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// A whole report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -63,6 +64,26 @@ pub struct Setting {
     pub cores: u8,
 }
 
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            system,
+            gic,
+            policy,
+            cores,
+        } = self;
+        write!(f, "{system}, ")?;
+        if !policy.is_empty() {
+            write!(f, "{policy}, ")?;
+        }
+        write!(
+            f,
+            "GICv{gic}, {cores} core{}",
+            if *cores == 1 { "" } else { "s" }
+        )
+    }
+}
+
 /// Statistics of a count: exact, of every single value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
@@ -95,7 +116,7 @@ pub struct Event {
     pub instructions: Counts,
     /// The largest number of instructions with interrupts masked in a row.
     pub masked: u64,
-    /// Distinct cache lines of 64 bytes of code and of data.
+    /// Distinct cache lines of 64 bytes of code; of an operation with several entries their sum.
     pub code_lines: Counts,
     /// The same of data.
     pub data_lines: Counts,
@@ -133,7 +154,8 @@ pub struct View {
     pub title: String,
     /// Under which conditions.
     pub setting: Setting,
-    /// Instructions for one operation; of sampled rows the median of their virtual nanoseconds.
+    /// Instructions for one operation; of sampled rows the median of their virtual nanoseconds; of
+    /// `storm` how many storms of interrupts did not come in order.
     pub instructions: f64,
     /// The largest sample, of sampled rows.
     pub max: Option<f64>,
@@ -168,6 +190,8 @@ pub struct Latency {
     pub masked: Option<Stretch>,
     /// Most instructions that stretch may have.
     pub masked_budget: Option<u64>,
+    /// Most deadlines that may be missed.
+    pub missed_budget: Option<u64>,
 }
 
 /// A stretch at EL2 with interrupts masked.
@@ -242,4 +266,6 @@ pub struct Missing {
     pub what: String,
     /// Why, and what to do.
     pub why: String,
+    /// Whether it is known that it cannot be had; else something went wrong in this run.
+    pub known: bool,
 }

@@ -1,18 +1,19 @@
-//! Systems that have been built, each once for all cases.
+//! Systems that have been built, each once for all who run it: the laboratory and the whole-system tests.
 
-use crate::case::Failure;
+use crate::board::Board;
+use crate::failure::Failure;
+use crate::product::{self, Options, Product};
+use crate::program::Profile;
+use crate::project::{self, Project};
+use crate::setup::Permission;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use tessera::board::Board;
-use tessera::product::{self, Options, Product};
-use tessera::program::Profile;
-use tessera::project::{self, Project};
-use tessera::setup::Permission;
 
 /// Both profiles.
 pub const PROFILES: [Profile; 2] = [Profile::Release, Profile::Debug];
 
 /// A profile's name.
+#[must_use]
 pub fn profile_name(profile: Profile) -> &'static str {
     match profile {
         Profile::Release => "release",
@@ -25,6 +26,7 @@ pub fn profile_name(profile: Profile) -> &'static str {
 pub struct Products {
     project: Project,
     folder: PathBuf,
+    permission: Permission,
     state: Mutex<State>,
 }
 
@@ -43,15 +45,21 @@ struct Kernel {
 
 impl Products {
     /// Nothing built yet; everything goes below `folder`.
-    pub fn new(project: Project, folder: PathBuf) -> Self {
+    #[must_use]
+    pub fn new(project: Project, folder: PathBuf, permission: Permission) -> Self {
         Self {
             project,
             folder,
+            permission,
             state: Mutex::default(),
         }
     }
 
     /// Builds the kernel in both profiles.
+    ///
+    /// # Errors
+    ///
+    /// See [`crate::product::build`].
     pub fn build_kernels(&self) -> Result<(), Failure> {
         PROFILES
             .iter()
@@ -63,12 +71,13 @@ impl Products {
         if let Some((_, kernel)) = state.kernels.iter().find(|(p, _)| *p == profile) {
             return Ok(Arc::clone(kernel));
         }
-        let (built, flat) = product::kernel(&self.project, options(profile))?;
+        let (built, flat) = product::kernel(&self.project, self.options(profile))?;
         let folder = self
             .folder
             .join(format!("kernel-{}", profile_name(profile)));
         let (elf, image) = (folder.join("kernel.elf"), folder.join("kernel.img"));
-        project::write(&elf, &std::fs::read(built)?)?;
+        let bytes = std::fs::read(&built).map_err(|e| Failure::io(&built, &e))?;
+        project::write(&elf, &bytes)?;
         project::write(&image, &flat.bytes)?;
         let kernel = Arc::new(Kernel { elf, image });
         state.kernels.push((profile, Arc::clone(&kernel)));
@@ -76,11 +85,19 @@ impl Products {
     }
 
     /// A system of `systems/` as it is.
+    ///
+    /// # Errors
+    ///
+    /// See [`crate::product::build`].
     pub fn system(&self, name: &str, profile: Profile) -> Result<Arc<Product>, Failure> {
         self.make(name, profile, || Ok(self.stored(name)))
     }
 
     /// A system of `systems/` with words of its description replaced. Each must stand there once.
+    ///
+    /// # Errors
+    ///
+    /// See [`crate::product::build`].
     pub fn variant(
         &self,
         system: &str,
@@ -89,10 +106,11 @@ impl Products {
         profile: Profile,
     ) -> Result<Arc<Product>, Failure> {
         self.make(name, profile, || {
-            let mut text = std::fs::read_to_string(self.stored(system))?;
+            let path = self.stored(system);
+            let mut text = std::fs::read_to_string(&path).map_err(|e| Failure::io(&path, &e))?;
             for (from, to) in edits {
                 if text.matches(from).count() != 1 {
-                    return Err(Failure::new(format!(
+                    return Err(Failure::Internal(format!(
                         "`{from}` is not once in systems/{system}.toml"
                     )));
                 }
@@ -103,6 +121,10 @@ impl Products {
     }
 
     /// A system from a description given as text.
+    ///
+    /// # Errors
+    ///
+    /// See [`crate::product::build`].
     pub fn described(
         &self,
         name: &str,
@@ -160,7 +182,7 @@ impl Products {
         folder: &Path,
     ) -> Result<Product, Failure> {
         let described = product::describe(path)?;
-        let (system, bytes) = product::assemble(&self.project, described, options(profile))?;
+        let (system, bytes) = product::assemble(&self.project, described, self.options(profile))?;
         let bundle = folder.join("bundle.cpio");
         project::write(&bundle, &bytes)?;
         Ok(Product {
@@ -175,6 +197,10 @@ impl Products {
     }
 
     /// Builds a system as the command line does; returns its single-file image.
+    ///
+    /// # Errors
+    ///
+    /// See [`crate::product::build`].
     pub fn single(
         &self,
         system: &str,
@@ -183,15 +209,15 @@ impl Products {
     ) -> Result<PathBuf, Failure> {
         let _turn = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let described = product::describe(&self.stored(system))?;
-        Ok(product::build(&self.project, described, options(profile), folder)?.single)
+        Ok(product::build(&self.project, described, self.options(profile), folder)?.single)
     }
-}
 
-fn options(profile: Profile) -> Options {
-    // The bundle is the same for every board.
-    Options {
-        board: Board::VirtGicv3,
-        profile,
-        permission: Permission::Install,
+    fn options(&self, profile: Profile) -> Options {
+        // The bundle is the same for every board.
+        Options {
+            board: Board::VirtGicv3,
+            profile,
+            permission: self.permission,
+        }
     }
 }

@@ -1,0 +1,155 @@
+//! The laboratory: its quick form is within the budgets, repeats exactly, and sees a slower kernel.
+
+use crate::case::{Case, Failure, case, ensure};
+use crate::context::Context;
+use std::path::Path;
+use tessera::bench::bench_guest::{self, Amount, Form};
+use tessera::bench::budgets::{self, Budgets};
+use tessera::bench::lab::Lab;
+use tessera::bench::report::Report;
+use tessera::board::Board;
+use tessera::commands::bench::{Request, measure};
+use tessera::project::Project;
+use tessera::setup::Permission;
+
+/// Enough to see what an event costs.
+const SHORT: Amount = Amount {
+    rounds: 50,
+    samples: 5,
+};
+
+/// The cases.
+pub fn cases() -> Vec<Case> {
+    vec![
+        case(
+            "everything that `bench --quick` measures is within its budget",
+            quick,
+        ),
+        case(
+            "two runs of the bench guest cost the same, to the instruction",
+            same,
+        ),
+        case(
+            "a kernel with a slower hypercall is over the budget of `hypercall`",
+            slower,
+        ),
+    ]
+}
+
+fn quick(context: &Context<'_>) -> Result<(), Failure> {
+    let project = &context.shared().project;
+    let request = Request {
+        quick: true,
+        peers: Vec::new(),
+        json: None,
+        html: None,
+        save: false,
+        permission: Permission::Install,
+    };
+    let mut report = measure(project, &request);
+    Budgets::read(project)?.apply(&mut report);
+    let mut wrong = budgets::over(&report);
+    let missing = report.missing.iter().filter(|m| !m.known);
+    wrong.extend(missing.map(|m| format!("{} was not measured: {}", m.what, m.why)));
+    context.note(format!(
+        "{} events, {} views, {} latencies, {} workloads",
+        report.events.len(),
+        report.views.len(),
+        report.latencies.len(),
+        report.workloads.len()
+    ));
+    ensure(wrong.is_empty(), || wrong.join("; "))
+}
+
+fn lab(context: &Context<'_>, project: Project) -> Result<Lab, Failure> {
+    Ok(Lab::new(
+        project,
+        context.file("lab"),
+        Permission::Install,
+        true,
+    )?)
+}
+
+fn same(context: &Context<'_>) -> Result<(), Failure> {
+    let lab = lab(context, context.shared().project.clone())?;
+    for form in [Form::Pinned, Form::Beside] {
+        let run = || bench_guest::tessera(&lab, form, Board::VirtGicv3, SHORT);
+        let (first, second) = (run()?, run()?);
+        ensure(
+            !first.events.is_empty() && !first.timelines.is_empty() | (form == Form::Pinned),
+            || format!("nothing was measured, {}", form.name()),
+        )?;
+        ensure(first == second, || {
+            let differs = first
+                .events
+                .iter()
+                .zip(&second.events)
+                .find(|(a, b)| a != b);
+            let name = differs.map_or("another part", |(a, _)| a.name.as_str());
+            format!("two runs differ, {}: {name}", form.name())
+        })?;
+    }
+    Ok(())
+}
+
+/// Where the delay goes, and what it is: enough rounds to exceed any budget of an event.
+const PLACE: (&str, &str) = (
+    "pub extern \"C\" fn entry(frame: *mut Frame, esr: u64) -> Resume {\n",
+    "    for _ in 0..100 {\n        core::hint::spin_loop();\n    }\n",
+);
+
+fn slower(context: &Context<'_>) -> Result<(), Failure> {
+    let project = &context.shared().project;
+    let copy = context.file("source");
+    copy_source(project.root(), &copy)?;
+    let call = copy.join("kernel/src/exit/call.rs");
+    let text = std::fs::read_to_string(&call)?;
+    ensure(text.matches(PLACE.0).count() == 1, || {
+        format!("the place for the delay is not in {}", call.display())
+    })?;
+    let slow = text.replace(PLACE.0, &format!("{}{}", PLACE.0, PLACE.1));
+    std::fs::write(&call, slow)?;
+
+    let over = |project: Project| -> Result<Vec<String>, Failure> {
+        let budgets = Budgets::read(&project)?;
+        let lab = lab(context, project)?;
+        let mut report: Report = bench_guest::tessera(&lab, Form::Pinned, Board::VirtGicv3, SHORT)?;
+        budgets.apply(&mut report);
+        Ok(budgets::over(&report))
+    };
+    let names = |lines: &[String]| lines.iter().any(|l| l.starts_with("hypercall ("));
+    let now = over(project.clone())?;
+    ensure(!names(&now), || format!("over already: {}", now.join("; ")))?;
+    let slow = over(Project::at(&copy)?)?;
+    ensure(names(&slow), || {
+        format!("not noticed; over are: {}", slow.join("; "))
+    })?;
+    context.note(
+        slow.into_iter()
+            .find(|l| l.starts_with("hypercall ("))
+            .unwrap_or_default(),
+    );
+    Ok(())
+}
+
+/// Copies the project's source; what is there already keeps what was built of it.
+fn copy_source(from: &Path, to: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)?.flatten() {
+        let name = entry.file_name();
+        if name == "target" || name.to_string_lossy().starts_with('.') && name != ".cargo" {
+            continue;
+        }
+        let (path, copy) = (entry.path(), to.join(&name));
+        if path.is_dir() {
+            copy_source(&path, &copy)?;
+            continue;
+        }
+        // An old time would make cargo build again what has not changed.
+        let bytes = std::fs::read(&path)?;
+        if std::fs::read(&copy).ok().as_ref() != Some(&bytes) {
+            std::fs::write(&copy, bytes)?;
+        }
+    }
+    Ok(())
+}
