@@ -119,7 +119,7 @@ impl Vgic<'_> {
             | Register::SetSources => {
                 let mut value = 0u32;
                 // From the last byte to the first.
-                for index in (0..u32::from(size.min(4))).rev() {
+                for index in (0..u32::from(size)).rev() {
                     let bit = bit.wrapping_add(index);
                     let next = match register {
                         Register::Priority => u32::from(byte(&block.priority, bit)),
@@ -250,7 +250,7 @@ impl Vgic<'_> {
             | Register::ClearSources
             | Register::SetSources => {
                 let mut kicks = VcpuSet::EMPTY;
-                for index in 0..u32::from(size.min(4)) {
+                for index in 0..u32::from(size) {
                     let byte = value.wrapping_shr(index.wrapping_mul(8)) as u8;
                     let bit = bit.wrapping_add(index);
                     kicks |= self.write_byte(register, Spot { home, word, bit }, byte);

@@ -186,26 +186,27 @@ impl<'m> Vgic<'m> {
     /// Puts the interrupts of `mask` into the ready sets, or takes them out, as their state says.
     #[inline(never)]
     pub(crate) fn refresh(&mut self, home: u8, word: u8, mask: u32) -> VcpuSet {
+        self.toggle_each(home, word, mask, u32::MAX)
+    }
+
+    /// Takes the interrupts of `mask` out of the ready sets, before their priority, group or target changes.
+    pub(crate) fn unqueue(&mut self, home: u8, word: u8, mask: u32) {
+        // Nothing becomes ready by this, so nobody is to be kicked.
+        let _ = self.toggle_each(home, word, mask, 0);
+    }
+
+    /// Has those of `mask` in the ready sets that are in `allowed` and whose state says so.
+    #[inline(never)]
+    fn toggle_each(&mut self, home: u8, word: u8, mask: u32, allowed: u32) -> VcpuSet {
         let Some(block) = self.block(home, word) else {
             return VcpuSet::EMPTY;
         };
-        let changed = (block.wanted() ^ block.queued) & mask;
+        let changed = (block.wanted() & allowed ^ block.queued) & mask;
         let mut kicks = VcpuSet::EMPTY;
         for bit in Bits(changed) {
             kicks |= self.toggle(home, word, bit);
         }
         kicks
-    }
-
-    /// Takes the interrupts of `mask` out of the ready sets, before their priority, group or target changes.
-    pub(crate) fn unqueue(&mut self, home: u8, word: u8, mask: u32) {
-        let Some(block) = self.block(home, word) else {
-            return;
-        };
-        for bit in Bits(block.queued & mask) {
-            // Nothing becomes ready by this, so nobody is to be kicked.
-            let _ = self.toggle(home, word, bit);
-        }
     }
 
     /// Moves one interrupt into or out of the ready set of its target.
@@ -264,7 +265,8 @@ impl<'m> Vgic<'m> {
     /// After a change: marks the list registers that hold interrupts of `held`, and puts those of `changed` where they belong.
     #[inline(never)]
     pub(crate) fn update(&mut self, home: u8, word: u8, held: u32, changed: u32) -> VcpuSet {
-        self.mark_dirty(home, word, held) | self.refresh(home, word, changed)
+        let kicks = self.refresh(home, word, changed);
+        kicks | self.mark_dirty(home, word, held)
     }
 
     /// Has the physical interrupts released whose virtual ones in `mask` have lost what the link stood for: a
