@@ -265,8 +265,7 @@ impl<'m> Vgic<'m> {
     /// After a change: marks the list registers that hold interrupts of `held`, and puts those of `changed` where they belong.
     #[inline(never)]
     pub(crate) fn update(&mut self, home: u8, word: u8, held: u32, changed: u32) -> VcpuSet {
-        let kicks = self.refresh(home, word, changed);
-        kicks | self.mark_dirty(home, word, held)
+        self.mark_dirty(home, word, held) | self.refresh(home, word, changed)
     }
 
     /// Has the physical interrupts released whose virtual ones in `mask` have lost what the link stood for: a
@@ -321,17 +320,6 @@ impl<'m> Vgic<'m> {
             return VcpuSet::EMPTY;
         }
         self.toggle(home, word, bit)
-    }
-
-    /// Forgets the latched pending state of the interrupts of `mask`.
-    pub(crate) fn clear_pending(&mut self, accessor: u8, home: u8, word: u8, mask: u32) -> VcpuSet {
-        let Some(block) = self.block_mut(home, word) else {
-            return VcpuSet::EMPTY;
-        };
-        block.latch &= !mask;
-        let drop = block.held & block.held_latch & mask;
-        block.drop |= drop;
-        self.update(home, word, drop, mask) | self.settle(accessor, home, word, mask)
     }
 
     /// Sets the line of a device to interrupt `intid` (an SPI, or a PPI of `vcpu`). For an edge-triggered
