@@ -98,16 +98,17 @@ impl Vgic<'_> {
         size: u8,
         hw: &mut H,
     ) -> Access {
-        match self.read(vcpu, frame, offset, size) {
-            Access::Retry(set) if set == VcpuSet::only(vcpu) => {
-                let kicks = self.sync(vcpu, hw);
-                if kicks.is_empty() {
-                    self.read(vcpu, frame, offset, size)
-                } else {
-                    Access::Retry(kicks)
-                }
+        let mut synced = false;
+        loop {
+            let access = self.read(vcpu, frame, offset, size);
+            if synced || access != Access::Retry(VcpuSet::only(vcpu)) {
+                return access;
             }
-            access => access,
+            let kicks = self.sync(vcpu, hw);
+            if !kicks.is_empty() {
+                return Access::Retry(kicks);
+            }
+            synced = true;
         }
     }
 
