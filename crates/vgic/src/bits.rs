@@ -1,5 +1,5 @@
-//! Writes of the registers with a bit per interrupt, a block of 32 interrupts at a time, and reads of those whose state
-//! may be in list registers (IHI 0048, 4.3; IHI 0069, 12.9).
+//! The harder half of the registers with a bit per interrupt: reads of a state that may be in list registers, and writes
+//! that make interrupts active or end that (IHI 0048, 4.3; IHI 0069, 12.9).
 
 use crate::block::Bits;
 use crate::id::{VcpuIndex, VcpuSet};

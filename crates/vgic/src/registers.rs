@@ -1,6 +1,6 @@
 //! Accesses to the registers (IHI 0048, 4.3; IHI 0069, 12.9 to 12.11): what a read comes to, and what a write does.
 //!
-//! Where a register lies is [`map`](crate::map)'s, what a write of a bit per interrupt does is [`bits`](crate::bits)'s.
+//! Which register it is, [`map`](crate::map) says; what concerns active interrupts is in [`bits`](crate::bits).
 
 use crate::block::{NOWHERE, assign, byte};
 use crate::id::{VcpuIndex, VcpuSet};
@@ -194,6 +194,7 @@ impl Vgic<'_> {
         };
         u64::from(value)
     }
+
     /// Writes a register. `vcpu` is the vCPU that executes the access; what is not a register ignores it.
     #[inline(never)]
     pub fn write(

@@ -9,7 +9,7 @@ use crate::block::{Bits, Block, assign};
 use crate::config::{Config, ConfigError, Version};
 use crate::cpu::{Cpu, Lists};
 use crate::id::{FIRST_SPI, IntId, MAX_SPIS, VcpuIndex, VcpuSet};
-use crate::interface::Groups;
+use crate::interface::{Groups, group_of};
 
 const SPI_BLOCKS: usize = (MAX_SPIS / 32) as usize;
 
@@ -225,17 +225,13 @@ impl<'m> Vgic<'m> {
         let (level, group1) = (block.ready_level(bit), block.group1 & mask != 0);
         let intid = intid_of(word, bit);
         block.queued ^= mask;
+        let (set, levels) = lists.ready_mut(group1);
         if block.queued & mask == 0 {
-            lists.remove_ready(group1, level, intid);
+            set.remove(levels, level, intid);
             return VcpuSet::EMPTY;
         }
-        lists.insert_ready(group1, level, intid);
-        let group = if group1 {
-            Groups::GROUP1
-        } else {
-            Groups::GROUP0
-        };
-        if groups.contains(group) {
+        set.insert(levels, level, intid);
+        if groups.contains(group_of(group1)) {
             VcpuSet::only(VcpuIndex::new(target))
         } else {
             VcpuSet::EMPTY
