@@ -1,5 +1,5 @@
-//! Writes of the registers with a bit per interrupt, a block of 32 interrupts at a time, and reads of those whose state
-//! may be in list registers (IHI 0048, 4.3; IHI 0069, 12.9).
+//! The harder half of the registers with a bit per interrupt: reads of a state that may be in list registers, and writes
+//! that make interrupts active or end that (IHI 0048, 4.3; IHI 0069, 12.9).
 
 use crate::block::Bits;
 use crate::id::{VcpuIndex, VcpuSet};
@@ -37,24 +37,17 @@ impl Vgic<'_> {
         waiting
     }
 
-    /// Makes the interrupts of `mask` active, on the vCPUs that they go to.
+    /// Makes the interrupts of `mask`, which are neither active nor in a list register, active on the vCPUs that they go to.
     #[inline]
-    pub(crate) fn set_active(&mut self, home: u8, word: u8, mask: u32) -> VcpuSet {
-        let Some(block) = self.block_mut(home, word) else {
-            return VcpuSet::EMPTY;
-        };
-        let held = block.held & mask;
-        block.start |= held;
-        let fresh = mask & !(block.held | block.active);
+    pub(crate) fn activate(&mut self, home: u8, word: u8, mask: u32) -> VcpuSet {
         let mut kicks = VcpuSet::EMPTY;
         // Before `active` is set, while the ready sets are as the state says.
-        self.unqueue(home, word, fresh);
-        for bit in Bits(fresh) {
+        self.unqueue(home, word, mask);
+        for bit in Bits(mask) {
             let Some(block) = self.block_mut(home, word) else {
                 continue;
             };
-            let bit_mask = 1u32.wrapping_shl(bit);
-            let target = if block.routed & bit_mask != 0 {
+            let target = if block.routed & 1u32.wrapping_shl(bit) != 0 {
                 block.target(bit)
             } else {
                 0
@@ -67,21 +60,19 @@ impl Vgic<'_> {
             }
             kicks |= VcpuSet::only(VcpuIndex::new(target));
         }
-        kicks | self.update(home, word, held, 0)
+        kicks
     }
 
-    /// Ends the active state of the interrupts of `mask`.
+    /// Ends the active state of the interrupts of `mask`, which are in no list register.
     #[inline]
-    pub(crate) fn clear_active(&mut self, accessor: u8, home: u8, word: u8, mask: u32) -> VcpuSet {
-        let Some(block) = self.block_mut(home, word) else {
-            return VcpuSet::EMPTY;
-        };
-        let held = block.held & mask;
-        block.end |= held;
-        block.start &= !held;
-        let spilled = block.active & !block.held & mask;
-        let mut kicks = VcpuSet::EMPTY;
-        for bit in Bits(spilled) {
+    pub(crate) fn deactivate_spilled(
+        &mut self,
+        accessor: u8,
+        home: u8,
+        word: u8,
+        mask: u32,
+    ) -> VcpuSet {
+        for bit in Bits(mask) {
             let Some(owner) = self.block(home, word).map(|block| block.owner(bit)) else {
                 continue;
             };
@@ -91,15 +82,15 @@ impl Vgic<'_> {
             lists.remove_spilled(block.active_level(bit), intid_of(word, bit));
         }
         let Some(block) = self.block_mut(home, word) else {
-            return kicks;
+            return VcpuSet::EMPTY;
         };
-        let released = block.link_here() & spilled;
-        block.active &= !spilled;
+        let released = block.link_here() & mask;
+        block.active &= !mask;
         block.release |= released;
-        block.link_waits &= !spilled;
-        if released != 0 {
-            kicks |= self.release_on(if word == 0 { home } else { accessor }, word);
+        block.link_waits &= !mask;
+        if released == 0 {
+            return VcpuSet::EMPTY;
         }
-        kicks | self.update(home, word, held, spilled)
+        self.release_on(if word == 0 { home } else { accessor }, word)
     }
 }

@@ -278,9 +278,6 @@ impl Iterator for Bits {
 /// `word` with the bits of `mask` set or cleared.
 #[inline]
 pub(crate) const fn assign(word: &mut u32, mask: u32, on: bool) {
-    if on {
-        *word |= mask;
-    } else {
-        *word &= !mask;
-    }
+    let set = if on { mask } else { 0 };
+    *word = *word & !mask | set;
 }

@@ -19,10 +19,12 @@ pub struct Cpu {
 impl Cpu {
     /// Memory for one vCPU.
     pub const fn new() -> Cpu {
-        Cpu {
+        // As a constant, so that it is cleared memory and not code that stores each field.
+        const NEW: Cpu = Cpu {
             block: Block::new(),
             lists: Lists::new(),
-        }
+        };
+        NEW
     }
 }
 
@@ -167,19 +169,13 @@ impl Lists {
     }
 
     #[inline]
-    fn ready_mut(&mut self, group1: bool) -> (&mut PrioritySet, &mut Levels) {
+    pub(crate) fn ready_mut(&mut self, group1: bool) -> (&mut PrioritySet, &mut Levels) {
         let ([set0, set1], [levels0, levels1]) = (&mut self.ready, &mut self.ready_levels);
         if group1 {
             (set1, levels1)
         } else {
             (set0, levels0)
         }
-    }
-
-    #[inline]
-    pub(crate) fn insert_ready(&mut self, group1: bool, level: u8, intid: u16) {
-        let (set, levels) = self.ready_mut(group1);
-        set.insert(levels, level, intid);
     }
 
     #[inline]

@@ -90,20 +90,25 @@ impl Vgic<'_> {
         hw.write(slot as usize, lr);
     }
 
+    /// The block of the interrupt in list register `slot`, and the lists of `vcpu`.
+    #[inline(never)]
+    fn seated(&mut self, vcpu: u8, slot: u32) -> Option<(&mut Block, &mut Lists)> {
+        let intid = self.lists(vcpu)?.slot(slot);
+        self.pair((intid >> 5) as u8, vcpu)
+    }
+
     /// Makes the interrupt of a list register pending there again, if that is all that happened to it: it was
     /// latched. The hardware may meanwhile have ended it, or made it active, or neither; setting the pending
     /// bit is right in each case.
     #[inline]
     pub(crate) fn rearm<H: CpuInterface>(&mut self, vcpu: u8, slot: u32, hw: &mut H) -> bool {
         let groups = self.dist.groups;
-        let Some(intid) = self.lists(vcpu).map(|lists| lists.slot(slot)) else {
+        let Some((block, lists)) = self.seated(vcpu, slot) else {
             return false;
         };
-        let Spot { word, bit, .. } = Spot::of(vcpu, intid);
+        let intid = lists.slot(slot);
+        let bit = u32::from(intid & 31);
         let mask = 1u32.wrapping_shl(bit);
-        let Some((block, lists)) = self.pair(word, vcpu) else {
-            return false;
-        };
         let lr = hw.read(slot as usize);
         let unusual = block.level
             | block.linked
@@ -144,14 +149,12 @@ impl Vgic<'_> {
     /// Takes back the interrupt of list register `slot`, which the guest has ended.
     #[inline]
     pub(crate) fn ended<H: CpuInterface>(&mut self, vcpu: u8, slot: u32, hw: &mut H) -> VcpuSet {
-        let Some(intid) = self.lists(vcpu).map(|lists| lists.slot(slot)) else {
+        let Some((block, lists)) = self.seated(vcpu, slot) else {
             return VcpuSet::EMPTY;
         };
-        let Spot { word, bit, .. } = Spot::of(vcpu, intid);
+        let intid = lists.slot(slot);
+        let bit = u32::from(intid & 31);
         let mask = 1u32.wrapping_shl(bit);
-        let Some((block, lists)) = self.pair(word, vcpu) else {
-            return VcpuSet::EMPTY;
-        };
         let unusual = block.pending_outside()
             | block.drop
             | block.end
@@ -180,14 +183,12 @@ impl Vgic<'_> {
         hw: &mut H,
     ) -> VcpuSet {
         let v2 = self.is_v2();
-        let Some(intid) = self.lists(vcpu).map(|lists| lists.slot(slot)) else {
+        let Some((block, lists)) = self.seated(vcpu, slot) else {
             return VcpuSet::EMPTY;
         };
+        let intid = lists.slot(slot);
         let Spot { word, bit, .. } = Spot::of(vcpu, intid);
         let mask = 1u32.wrapping_shl(bit);
-        let Some((block, lists)) = self.pair(word, vcpu) else {
-            return VcpuSet::EMPTY;
-        };
         lists.free(slot);
 
         let dropped = lr.is_pending() && block.drop & mask != 0;
@@ -239,14 +240,12 @@ impl Vgic<'_> {
     /// back for the next flush to place anew.
     pub(crate) fn revise<H: CpuInterface>(&mut self, vcpu: u8, slot: u32, hw: &mut H) -> VcpuSet {
         let lr = hw.read(slot as usize);
-        let Some(intid) = self.lists(vcpu).map(|lists| lists.slot(slot)) else {
+        let Some((block, lists)) = self.seated(vcpu, slot) else {
             return VcpuSet::EMPTY;
         };
-        let Spot { word, bit, .. } = Spot::of(vcpu, intid);
+        let intid = lists.slot(slot);
+        let bit = u32::from(intid & 31);
         let mask = 1u32.wrapping_shl(bit);
-        let Some((block, lists)) = self.pair(word, vcpu) else {
-            return VcpuSet::EMPTY;
-        };
         // The common case: a device lowered its line while the guest handled its interrupt.
         let requested = (block.drop | block.end | block.start) & mask != 0;
         let fits = if block.held_physical & mask != 0 {

@@ -1,6 +1,6 @@
 //! Accesses to the registers (IHI 0048, 4.3; IHI 0069, 12.9 to 12.11): what a read comes to, and what a write does.
 //!
-//! Where a register lies is [`map`](crate::map)'s, what a write of a bit per interrupt does is [`bits`](crate::bits)'s.
+//! Which register it is, [`map`](crate::map) says; what concerns active interrupts is in [`bits`](crate::bits).
 
 use crate::block::{NOWHERE, assign, byte};
 use crate::id::{VcpuIndex, VcpuSet};
@@ -41,6 +41,17 @@ pub enum Access {
     /// The answer lies in list registers of these vCPUs: kick them, so that they sync, and have the guest execute
     /// its load again. The second read finds the state of that sync, so the guest makes progress.
     Retry(VcpuSet),
+}
+
+/// What decides about an interrupt's place in the ready sets.
+#[derive(Clone, Copy)]
+enum Change {
+    Priority(u8),
+    /// `route` is what is read back.
+    Target {
+        target: u8,
+        route: u32,
+    },
 }
 
 impl Vgic<'_> {
@@ -87,16 +98,17 @@ impl Vgic<'_> {
         size: u8,
         hw: &mut H,
     ) -> Access {
-        match self.read(vcpu, frame, offset, size) {
-            Access::Retry(set) if set == VcpuSet::only(vcpu) => {
-                let kicks = self.sync(vcpu, hw);
-                if kicks.is_empty() {
-                    self.read(vcpu, frame, offset, size)
-                } else {
-                    Access::Retry(kicks)
-                }
+        let mut synced = false;
+        loop {
+            let access = self.read(vcpu, frame, offset, size);
+            if synced || access != Access::Retry(VcpuSet::only(vcpu)) {
+                return access;
             }
-            access => access,
+            let kicks = self.sync(vcpu, hw);
+            if !kicks.is_empty() {
+                return Access::Retry(kicks);
+            }
+            synced = true;
         }
     }
 
@@ -119,7 +131,7 @@ impl Vgic<'_> {
             | Register::SetSources => {
                 let mut value = 0u32;
                 // From the last byte to the first.
-                for index in (0..u32::from(size.min(4))).rev() {
+                for index in (0..u32::from(size)).rev() {
                     let bit = bit.wrapping_add(index);
                     let next = match register {
                         Register::Priority => u32::from(byte(&block.priority, bit)),
@@ -182,6 +194,7 @@ impl Vgic<'_> {
         };
         u64::from(value)
     }
+
     /// Writes a register. `vcpu` is the vCPU that executes the access; what is not a register ignores it.
     #[inline(never)]
     pub fn write(
@@ -221,6 +234,7 @@ impl Vgic<'_> {
         let Some(block) = self.block_mut(home, word) else {
             return VcpuSet::EMPTY;
         };
+        let mut kicks = VcpuSet::EMPTY;
         // What the change of the block leaves to do: which list registers to mark, and which interrupts to look at.
         let (held, changed) = match register {
             Register::Group => {
@@ -242,15 +256,33 @@ impl Vgic<'_> {
                 (held, value)
             }
             Register::SetPending => (block.set_latch(value), value),
-            Register::ClearPending => return self.clear_pending(vcpu, home, word, value),
-            Register::SetActive => return self.set_active(home, word, value),
-            Register::ClearActive => return self.clear_active(vcpu, home, word, value),
+            Register::ClearPending => {
+                block.latch &= !value;
+                let held = block.held & block.held_latch & value;
+                block.drop |= held;
+                kicks = self.settle(vcpu, home, word, value);
+                (held, value)
+            }
+            Register::SetActive => {
+                let held = block.held & value;
+                block.start |= held;
+                let fresh = value & !(block.held | block.active);
+                kicks = self.activate(home, word, fresh);
+                (held, 0)
+            }
+            Register::ClearActive => {
+                let held = block.held & value;
+                block.end |= held;
+                block.start &= !held;
+                let spilled = block.active & !block.held & value;
+                kicks = self.deactivate_spilled(vcpu, home, word, spilled);
+                (held, spilled)
+            }
             Register::Priority
             | Register::Target
             | Register::ClearSources
             | Register::SetSources => {
-                let mut kicks = VcpuSet::EMPTY;
-                for index in 0..u32::from(size.min(4)) {
+                for index in 0..u32::from(size) {
                     let byte = value.wrapping_shr(index.wrapping_mul(8)) as u8;
                     let bit = bit.wrapping_add(index);
                     kicks |= self.write_byte(register, Spot { home, word, bit }, byte);
@@ -275,7 +307,13 @@ impl Vgic<'_> {
                     NOWHERE
                 };
                 assign(&mut block.any, spot.mask(), any);
-                return self.route_spi(spot, affinity, target);
+                return self.place(
+                    spot,
+                    Change::Target {
+                        target,
+                        route: affinity,
+                    },
+                );
             }
             Register::Control => return self.write_groups(Groups::from_bits(value as u8)),
             Register::Sgi => return self.send_sgi_v2(vcpu, value),
@@ -287,7 +325,7 @@ impl Vgic<'_> {
             }
             _ => return VcpuSet::EMPTY,
         };
-        self.update(home, word, held, changed)
+        kicks | self.update(home, word, held, changed)
     }
 
     #[inline]
@@ -307,12 +345,7 @@ impl Vgic<'_> {
         let present = 1u32.wrapping_shl(self.cpus.len() as u32).wrapping_sub(1) as u8;
         let targets = value & present;
         match register {
-            Register::Priority => {
-                let Some(block) = self.block(spot.home, spot.word) else {
-                    return VcpuSet::EMPTY;
-                };
-                self.place(spot, value & 0xf8, block.target(spot.bit))
-            }
+            Register::Priority => self.place(spot, Change::Priority(value & 0xf8)),
             Register::Target if spot.word == 0 => VcpuSet::EMPTY,
             Register::Target => {
                 let target = if targets == 0 {
@@ -320,32 +353,36 @@ impl Vgic<'_> {
                 } else {
                     targets.trailing_zeros() as u8
                 };
-                self.route_spi(spot, u32::from(targets), target)
+                self.place(
+                    spot,
+                    Change::Target {
+                        target,
+                        route: u32::from(targets),
+                    },
+                )
             }
             Register::ClearSources => self.remove_sgi_sources(spot.home, spot.bit as u16, targets),
             _ => self.add_sgi_sources(spot.home, spot.bit as u16, targets),
         }
     }
 
-    /// Sends an SPI to `target`, and keeps `route` for it to be read back.
-    fn route_spi(&mut self, spot: Spot, route: u32, target: u8) -> VcpuSet {
-        let Some(block) = self.block_mut(spot.home, spot.word) else {
-            return VcpuSet::EMPTY;
-        };
-        block.set_route(spot.bit, route);
-        let priority = block.priority(spot.bit);
-        self.place(spot, priority, target)
-    }
-
-    /// Gives an interrupt its priority and its target.
+    /// Gives an interrupt another priority or target.
     #[inline(never)]
-    fn place(&mut self, spot: Spot, priority: u8, target: u8) -> VcpuSet {
+    fn place(&mut self, spot: Spot, change: Change) -> VcpuSet {
         let Spot { home, word, bit } = spot;
         let mask = spot.mask();
-        let Some(block) = self.block(home, word) else {
+        let Some(block) = self.block_mut(home, word) else {
             return VcpuSet::EMPTY;
         };
-        if block.priority(bit) == priority && block.target(bit) == target {
+        let (old_priority, old_target) = (block.priority(bit), block.target(bit));
+        let (priority, target) = match change {
+            Change::Priority(priority) => (priority, old_target),
+            Change::Target { target, route } => {
+                block.set_route(bit, route);
+                (old_priority, target)
+            }
+        };
+        if priority == old_priority && target == old_target {
             return VcpuSet::EMPTY;
         }
         self.unqueue(home, word, mask);

@@ -9,7 +9,7 @@ use crate::block::{Bits, Block, assign};
 use crate::config::{Config, ConfigError, Version};
 use crate::cpu::{Cpu, Lists};
 use crate::id::{FIRST_SPI, IntId, MAX_SPIS, VcpuIndex, VcpuSet};
-use crate::interface::Groups;
+use crate::interface::{Groups, group_of};
 
 const SPI_BLOCKS: usize = (MAX_SPIS / 32) as usize;
 
@@ -28,7 +28,8 @@ pub struct Distributor {
 impl Distributor {
     /// Memory for one guest.
     pub const fn new() -> Distributor {
-        Distributor {
+        // As a constant, so that it is cleared memory and not code that stores each field.
+        const NEW: Distributor = Distributor {
             config: Config {
                 version: Version::V2,
                 vcpus: 0,
@@ -37,7 +38,8 @@ impl Distributor {
             groups: Groups::NONE,
             dirty: VcpuSet::EMPTY,
             spis: [const { Block::new() }; SPI_BLOCKS],
-        }
+        };
+        NEW
     }
 }
 
@@ -186,26 +188,27 @@ impl<'m> Vgic<'m> {
     /// Puts the interrupts of `mask` into the ready sets, or takes them out, as their state says.
     #[inline(never)]
     pub(crate) fn refresh(&mut self, home: u8, word: u8, mask: u32) -> VcpuSet {
+        self.toggle_each(home, word, mask, u32::MAX)
+    }
+
+    /// Takes the interrupts of `mask` out of the ready sets, before their priority, group or target changes.
+    pub(crate) fn unqueue(&mut self, home: u8, word: u8, mask: u32) {
+        // Nothing becomes ready by this, so nobody is to be kicked.
+        let _ = self.toggle_each(home, word, mask, 0);
+    }
+
+    /// Has those of `mask` in the ready sets that are in `allowed` and whose state says so.
+    #[inline(never)]
+    fn toggle_each(&mut self, home: u8, word: u8, mask: u32, allowed: u32) -> VcpuSet {
         let Some(block) = self.block(home, word) else {
             return VcpuSet::EMPTY;
         };
-        let changed = (block.wanted() ^ block.queued) & mask;
+        let changed = (block.wanted() & allowed ^ block.queued) & mask;
         let mut kicks = VcpuSet::EMPTY;
         for bit in Bits(changed) {
             kicks |= self.toggle(home, word, bit);
         }
         kicks
-    }
-
-    /// Takes the interrupts of `mask` out of the ready sets, before their priority, group or target changes.
-    pub(crate) fn unqueue(&mut self, home: u8, word: u8, mask: u32) {
-        let Some(block) = self.block(home, word) else {
-            return;
-        };
-        for bit in Bits(block.queued & mask) {
-            // Nothing becomes ready by this, so nobody is to be kicked.
-            let _ = self.toggle(home, word, bit);
-        }
     }
 
     /// Moves one interrupt into or out of the ready set of its target.
@@ -222,17 +225,13 @@ impl<'m> Vgic<'m> {
         let (level, group1) = (block.ready_level(bit), block.group1 & mask != 0);
         let intid = intid_of(word, bit);
         block.queued ^= mask;
+        let (set, levels) = lists.ready_mut(group1);
         if block.queued & mask == 0 {
-            lists.remove_ready(group1, level, intid);
+            set.remove(levels, level, intid);
             return VcpuSet::EMPTY;
         }
-        lists.insert_ready(group1, level, intid);
-        let group = if group1 {
-            Groups::GROUP1
-        } else {
-            Groups::GROUP0
-        };
-        if groups.contains(group) {
+        set.insert(levels, level, intid);
+        if groups.contains(group_of(group1)) {
             VcpuSet::only(VcpuIndex::new(target))
         } else {
             VcpuSet::EMPTY
@@ -319,17 +318,6 @@ impl<'m> Vgic<'m> {
             return VcpuSet::EMPTY;
         }
         self.toggle(home, word, bit)
-    }
-
-    /// Forgets the latched pending state of the interrupts of `mask`.
-    pub(crate) fn clear_pending(&mut self, accessor: u8, home: u8, word: u8, mask: u32) -> VcpuSet {
-        let Some(block) = self.block_mut(home, word) else {
-            return VcpuSet::EMPTY;
-        };
-        block.latch &= !mask;
-        let drop = block.held & block.held_latch & mask;
-        block.drop |= drop;
-        self.update(home, word, drop, mask) | self.settle(accessor, home, word, mask)
     }
 
     /// Sets the line of a device to interrupt `intid` (an SPI, or a PPI of `vcpu`). For an edge-triggered
