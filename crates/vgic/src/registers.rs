@@ -43,17 +43,6 @@ pub enum Access {
     Retry(VcpuSet),
 }
 
-/// What decides about an interrupt's place in the ready sets.
-#[derive(Clone, Copy)]
-enum Change {
-    Priority(u8),
-    /// `route` is what is read back.
-    Target {
-        target: u8,
-        route: u32,
-    },
-}
-
 impl Vgic<'_> {
     /// Reads a register. `vcpu` is the vCPU that executes the access; sizes that are not 1, 2, 4 or 8 read as 0,
     /// like all that the architecture does not define.
@@ -278,10 +267,25 @@ impl Vgic<'_> {
                 kicks = self.deactivate_spilled(vcpu, home, word, spilled);
                 (held, spilled)
             }
-            Register::Priority
-            | Register::Target
-            | Register::ClearSources
-            | Register::SetSources => {
+            Register::Priority => {
+                // All bytes at once: four at a time is what guests write at boot.
+                let byte = |index: u32| value.wrapping_shr(index.wrapping_mul(8)) as u8 & 0xf8;
+                let mut changed = 0;
+                for index in 0..u32::from(size) {
+                    let bit = bit.wrapping_add(index);
+                    let differs = block.priority(bit) != byte(index);
+                    changed |= u32::from(differs).wrapping_shl(bit);
+                }
+                let held = block.held_pending & changed;
+                self.unqueue(home, word, changed);
+                if let Some(block) = self.block_mut(home, word) {
+                    for index in 0..u32::from(size) {
+                        block.set_priority(bit.wrapping_add(index), byte(index));
+                    }
+                }
+                (held, changed)
+            }
+            Register::Target | Register::ClearSources | Register::SetSources => {
                 for index in 0..u32::from(size) {
                     let byte = value.wrapping_shr(index.wrapping_mul(8)) as u8;
                     let bit = bit.wrapping_add(index);
@@ -307,13 +311,7 @@ impl Vgic<'_> {
                     NOWHERE
                 };
                 assign(&mut block.any, spot.mask(), any);
-                return self.place(
-                    spot,
-                    Change::Target {
-                        target,
-                        route: affinity,
-                    },
-                );
+                return self.place(spot, target, affinity);
             }
             Register::Control => return self.write_groups(Groups::from_bits(value as u8)),
             Register::Sgi => return self.send_sgi_v2(vcpu, value),
@@ -345,7 +343,6 @@ impl Vgic<'_> {
         let present = 1u32.wrapping_shl(self.cpus.len() as u32).wrapping_sub(1) as u8;
         let targets = value & present;
         match register {
-            Register::Priority => self.place(spot, Change::Priority(value & 0xf8)),
             Register::Target if spot.word == 0 => VcpuSet::EMPTY,
             Register::Target => {
                 let target = if targets == 0 {
@@ -353,43 +350,29 @@ impl Vgic<'_> {
                 } else {
                     targets.trailing_zeros() as u8
                 };
-                self.place(
-                    spot,
-                    Change::Target {
-                        target,
-                        route: u32::from(targets),
-                    },
-                )
+                self.place(spot, target, u32::from(targets))
             }
             Register::ClearSources => self.remove_sgi_sources(spot.home, spot.bit as u16, targets),
             _ => self.add_sgi_sources(spot.home, spot.bit as u16, targets),
         }
     }
 
-    /// Gives an interrupt another priority or target.
+    /// Sends an SPI to `target`, and keeps `route` for it to be read back.
     #[inline(never)]
-    fn place(&mut self, spot: Spot, change: Change) -> VcpuSet {
+    fn place(&mut self, spot: Spot, target: u8, route: u32) -> VcpuSet {
         let Spot { home, word, bit } = spot;
         let mask = spot.mask();
         let Some(block) = self.block_mut(home, word) else {
             return VcpuSet::EMPTY;
         };
-        let (old_priority, old_target) = (block.priority(bit), block.target(bit));
-        let (priority, target) = match change {
-            Change::Priority(priority) => (priority, old_target),
-            Change::Target { target, route } => {
-                block.set_route(bit, route);
-                (old_priority, target)
-            }
-        };
-        if priority == old_priority && target == old_target {
+        block.set_route(bit, route);
+        if block.target(bit) == target {
             return VcpuSet::EMPTY;
         }
         self.unqueue(home, word, mask);
         let Some(block) = self.block_mut(home, word) else {
             return VcpuSet::EMPTY;
         };
-        block.set_priority(bit, priority);
         block.set_target(bit, target);
         let held = block.held_pending & mask;
         self.update(home, word, held, mask)
