@@ -47,8 +47,9 @@ fn quick(context: &Context<'_>) -> Result<(), Failure> {
         permission: Permission::Install,
     };
     let mut report = measure(project, &request);
-    Budgets::read(project)?.apply(&mut report);
-    let mut wrong = budgets::over(&report);
+    let budgets = Budgets::read(project)?;
+    budgets.apply(&mut report);
+    let mut wrong = budgets.wrong(&report);
     let missing = report.missing.iter().filter(|m| !m.known);
     wrong.extend(missing.map(|m| format!("{} was not measured: {}", m.what, m.why)));
     context.note(format!(
@@ -115,7 +116,10 @@ fn slower(context: &Context<'_>) -> Result<(), Failure> {
         let lab = lab(context, project)?;
         let mut report: Report = bench_guest::tessera(&lab, Form::Pinned, Board::VirtGicv3, SHORT)?;
         budgets.apply(&mut report);
-        Ok(budgets::over(&report))
+        Ok(budgets::over(&report)
+            .iter()
+            .map(ToString::to_string)
+            .collect())
     };
     let names = |lines: &[String]| lines.iter().any(|l| l.starts_with("hypercall ("));
     let now = over(project.clone())?;

@@ -140,7 +140,9 @@ fn write(
 fn verdict(report: &Report) -> Result<(), Failure> {
     let over = budgets::over(report);
     if !over.is_empty() {
-        return Err(Failure::Budget(over));
+        return Err(Failure::Budget(
+            over.iter().map(ToString::to_string).collect(),
+        ));
     }
     let missing = report.missing.iter().filter(|m| !m.known).count();
     if missing > 0 {
