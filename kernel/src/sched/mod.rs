@@ -279,7 +279,11 @@ impl Core {
         let next = self.deadlines.earliest().min(self.policy.expected());
         if next != self.alarm {
             self.alarm = next;
-            timer::set_alarm(next.0);
+            if next == Time::NEVER {
+                timer::clear_alarm();
+            } else {
+                timer::set_alarm(next.0);
+            }
         }
     }
 
