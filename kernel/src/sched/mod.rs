@@ -51,38 +51,39 @@ impl Timer {
 /// A line of output without an end leaves after this many milliseconds.
 const FLUSH_AFTER_MS: u64 = 20;
 
-/// One physical core.
+/// One physical core. What its shortest exits need comes first.
+#[repr(C)]
 pub struct Core {
-    /// Its index in the description.
-    pub index: u16,
     /// Its interrupt controller and virtual interface.
     pub gic: Gic,
-    /// What EL2's controls hold.
-    pub controls: Controls,
-    /// Who is to run.
-    pub policy: sched::Core<MAX_CONTEXTS_PER_CORE>,
-    /// When who is to wake.
-    pub deadlines: Deadlines<{ MAX_CONTEXTS_PER_CORE * TIMERS }>,
-    /// The vCPUs that are bound to this core.
-    pub vcpus: Vcpus,
-    /// Whose EL1 registers, timer and list registers are in the processor.
-    loaded: usize,
-    /// Whose FP registers are.
-    fp_owner: usize,
-    /// Whose general-purpose registers are: the frame that was interrupted. Null if they are void.
-    interrupted: *mut Frame,
+    /// The virtual timer's physical interrupt is active because the loaded vCPU's virtual one is in flight.
+    pub timer_active: bool,
     /// Who should run may have changed.
     pub again: bool,
     /// A deadline has changed since EL2's timer was armed.
     rearm: bool,
-    /// What EL2's timer is armed for.
-    alarm: Time,
-    /// The virtual timer's physical interrupt is active because the loaded vCPU's virtual one is in flight.
-    pub timer_active: bool,
-    /// Interrupt numbers of the kernel's own: timer, maintenance, console.
-    pub own: OwnInterrupts,
     /// What happened, if that is to be kept.
     pub trace: Option<trace::Ring<'static>>,
+    /// Whose general-purpose registers are: the frame that was interrupted. Null if they are void.
+    interrupted: *mut Frame,
+    /// Whose EL1 registers, timer and list registers are in the processor.
+    loaded: usize,
+    /// What EL2's timer is armed for.
+    alarm: Time,
+    /// Interrupt numbers of the kernel's own: timer, maintenance, console.
+    pub own: OwnInterrupts,
+    /// The vCPUs that are bound to this core.
+    pub vcpus: Vcpus,
+    /// What EL2's controls hold.
+    pub controls: Controls,
+    /// Whose FP registers are.
+    fp_owner: usize,
+    /// Its index in the description.
+    pub index: u16,
+    /// Who is to run.
+    pub policy: sched::Core<MAX_CONTEXTS_PER_CORE>,
+    /// When who is to wake.
+    pub deadlines: Deadlines<{ MAX_CONTEXTS_PER_CORE * TIMERS }>,
 }
 
 /// The kernel's own interrupts.
