@@ -245,3 +245,124 @@ fn median_operations(groups: &[Vec<&Entry>], median: u64) -> Operations {
         eret: sum(5),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::record::Span;
+
+    /// An entry of a phase: vector, where it returns to, instructions.
+    fn entry(phase: u16, vector: Vector, elr: u64, instructions: u64) -> Entry {
+        Entry {
+            core: 0,
+            vector,
+            phase,
+            left: BENCH,
+            returned: BENCH,
+            mark: 0,
+            instructions,
+            masked: instructions,
+            code_lines: 2,
+            data_lines: 1,
+            operations: [0, 0, 0, 1, 0, 1],
+            esr: None,
+            interrupt: None,
+            elr,
+            at: 0,
+        }
+    }
+
+    fn log(phase: u16, entries: Vec<Entry>) -> Log {
+        let el2 = entries.iter().map(|e| e.instructions).sum();
+        Log {
+            entries,
+            spans: vec![Span {
+                phase,
+                others: 0,
+                el2,
+                at: 0,
+                cut: false,
+            }],
+            ..Log::default()
+        }
+    }
+
+    fn rows(number: u16, rounds: u64) -> BTreeMap<u16, Row> {
+        let outcome = Outcome::Loop { rounds, total: 0 };
+        let name = String::new();
+        BTreeMap::from([(
+            number,
+            Row {
+                number,
+                name,
+                outcome,
+            },
+        )])
+    }
+
+    fn all(log: &Log, rows: &BTreeMap<u16, Row>) -> Vec<Result<Event, String>> {
+        of_bench(log, rows, &Setting::default())
+    }
+
+    #[test]
+    fn all_entries_of_one_operation_count_together() {
+        let write = || entry(10, Vector::Synchronous, 0x100, 150);
+        let interrupt = |at| entry(10, Vector::Irq, at, 100);
+        let entries = vec![
+            write(),
+            interrupt(0x104),
+            write(),
+            interrupt(0x108),
+            write(),
+        ];
+        let events = all(&log(10, entries), &rows(10, 3));
+        let event = events[0].as_ref().unwrap();
+        assert_eq!((event.name.as_str(), event.entries), ("sgi_self", 2));
+        let (counts, operations) = (&event.instructions, &event.operations);
+        assert_eq!((counts.count, counts.min, counts.median), (3, 150, 250));
+        assert_eq!((operations.msr, operations.eret), (2, 2));
+        assert_eq!(event.code_lines.median, 4);
+    }
+
+    #[test]
+    fn a_loop_that_never_enters_el2_costs_nothing() {
+        let events = all(&log(2, Vec::new()), &rows(2, 10));
+        let event = events[0].as_ref().unwrap();
+        assert_eq!((event.entries, event.instructions.count), (0, 10));
+        assert_eq!(event.instructions.max, 0);
+    }
+
+    #[test]
+    fn what_does_not_add_up_is_no_row() {
+        let one = || entry(2, Vector::Synchronous, 0x100, 50);
+        let mut torn = log(2, vec![one(), one()]);
+        torn.spans[0].el2 += 1;
+        assert!(all(&torn, &rows(2, 2))[0].is_err());
+        assert!(all(&log(2, vec![one()]), &rows(2, 2))[0].is_err());
+    }
+
+    #[test]
+    fn an_interrupt_is_named_by_who_ran_before_and_after() {
+        let irq = |phase, left| Entry {
+            left,
+            ..entry(phase, Vector::Irq, 0, 100)
+        };
+        let wait = Entry {
+            esr: Some(WFI << 26),
+            returned: SPIN,
+            ..entry(TIMER_WFI, Vector::Synchronous, 0, 300)
+        };
+        let entries = vec![
+            irq(TIMER, BENCH),
+            irq(TIMER_WFI, SPIN),
+            wait,
+            entry(TIMER_WFI, Vector::Wake, 0, 900),
+            irq(0, SPIN),
+        ];
+        let names: Vec<String> = all(&log(0, entries), &BTreeMap::new())
+            .into_iter()
+            .map(|e| e.unwrap().name)
+            .collect();
+        assert_eq!(names, ["interrupt", "preempt", "block", "wake"]);
+    }
+}

@@ -31,3 +31,4 @@ pub mod source;
 pub mod spy;
 pub mod summary;
 pub mod timeline;
+pub mod way;

@@ -29,18 +29,31 @@ pub struct Found {
     image: Vec<u8>,
 }
 
+/// The names that are those of peers; of each other one a sentence is left.
+#[must_use]
+pub fn known(names: &[String], report: &mut Report) -> Vec<String> {
+    let (known, unknown): (Vec<String>, Vec<String>) = names
+        .iter()
+        .cloned()
+        .partition(|n| KNOWN.contains(&n.as_str()));
+    for name in unknown {
+        let why = format!(
+            "no peer of this name is known; there is: {}",
+            KNOWN.join(", ")
+        );
+        report
+            .missing
+            .push(Missing::new(&format!("peer {name}"), why));
+    }
+    known
+}
+
 /// Finds the peers that are asked for; of one that cannot be had a sentence is left.
 #[must_use]
 pub fn find(lab: &Lab, names: &[String], report: &mut Report) -> Vec<Found> {
     let mut found = Vec::new();
     for name in names {
         let what = format!("peer {name}");
-        if !KNOWN.contains(&name.as_str()) {
-            let known = KNOWN.join(", ");
-            let why = format!("no peer of this name is known; there is: {known}");
-            report.missing.push(Missing::new(&what, why));
-            continue;
-        }
         let debian = Debian::new(&lab.project);
         match xen::fetch(&debian) {
             Ok(image) => {
@@ -265,4 +278,19 @@ fn linux(lab: &Lab, peer: &Found) -> Result<Report, Failure> {
         }],
         ..Report::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_peer_is_a_sentence_and_the_others_are_measured() {
+        let mut report = Report::default();
+        let names = ["xen", "bao"].map(String::from);
+        assert_eq!(known(&names, &mut report), ["xen"]);
+        assert_eq!(report.missing.len(), 1);
+        assert_eq!(report.missing[0].what, "peer bao");
+        assert!(report.missing[0].why.contains("xen") && !report.missing[0].known);
+    }
 }

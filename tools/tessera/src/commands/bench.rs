@@ -67,9 +67,10 @@ pub fn measure(project: &Project, request: &Request) -> Report {
         profile: Profile::Release,
         permission: request.permission,
     };
+    let peers = peers::known(&request.peers, &mut report);
     let folder = project.target().join("bench");
     match Lab::new(project.clone(), folder, request.permission, request.quick) {
-        Ok(lab) => machines(&lab, request, &mut report),
+        Ok(lab) => machines(&lab, &peers, &mut report),
         Err(failure) => {
             let why = failure.to_string();
             report
@@ -87,8 +88,8 @@ pub fn measure(project: &Project, request: &Request) -> Report {
 }
 
 /// Everything that runs in a machine, two at a time.
-fn machines(lab: &Lab, request: &Request, report: &mut Report) {
-    let peers = peers::find(lab, &request.peers, report);
+fn machines(lab: &Lab, peers: &[String], report: &mut Report) {
+    let peers = peers::find(lab, peers, report);
     let mut jobs: Vec<Job<'_>> = linux::jobs(lab);
     jobs.extend(latency::jobs(lab));
     jobs.extend(bench_guest::jobs(lab));
