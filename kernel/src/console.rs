@@ -231,6 +231,8 @@ static KERNEL_WRITER: SpinLock<()> = SpinLock::new(());
 static READY: AtomicBool = AtomicBool::new(false);
 /// The port is full: nobody need try until its interrupt.
 static FULL: AtomicBool = AtomicBool::new(false);
+/// The end of a line, whose ring has nothing more, is not in the port yet.
+static REST: AtomicBool = AtomicBool::new(false);
 /// Keys are left in the port.
 static INPUT: AtomicBool = AtomicBool::new(false);
 /// The partition that has the keyboard.
@@ -274,7 +276,7 @@ pub fn has_work(partition: u8, ring: &Ring) -> bool {
 
 /// Whether the kernel has lines to write; for a core with nothing else to do.
 pub fn kernel_has_work() -> bool {
-    KERNEL_RING.is_ready() && !FULL.load(Ordering::Relaxed)
+    (KERNEL_RING.is_ready() || REST.load(Ordering::Relaxed)) && !FULL.load(Ordering::Relaxed)
 }
 
 /// Brings up to [`PIECE`] characters to the port; how many.
@@ -290,9 +292,11 @@ pub fn work() -> u32 {
             if FULL.load(Ordering::Relaxed) || INPUT.load(Ordering::Relaxed) || output.next_source().is_some() {
                 READY.store(true, Ordering::Relaxed);
             }
+            REST.store(false, Ordering::Relaxed);
             return done as u32;
         }
     }
+    REST.store(output.first_at < output.first_len, Ordering::Relaxed);
     PIECE as u32
 }
 
