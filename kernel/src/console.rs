@@ -292,7 +292,7 @@ pub fn work() -> u32 {
             if FULL.load(Ordering::Relaxed) || INPUT.load(Ordering::Relaxed) || output.next_source().is_some() {
                 READY.store(true, Ordering::Relaxed);
             }
-            REST.store(false, Ordering::Relaxed);
+            REST.store(output.first_at < output.first_len, Ordering::Relaxed);
             return done as u32;
         }
     }
