@@ -8,6 +8,9 @@ use crate::machine::{Config, Machine, Reading};
 use regex::Regex;
 use std::time::{Duration, Instant};
 
+/// How often an unfinished line is looked at.
+const GLANCE: Duration = Duration::from_millis(100);
+
 /// How a run ends.
 #[derive(Clone, Copy, Debug)]
 pub enum End<'a> {
@@ -36,7 +39,9 @@ pub fn run(config: &Config, end: End<'_>, patience: Duration) -> Result<Vec<Stri
     let until = Instant::now() + patience;
     let mut lines = Vec::new();
     loop {
-        match machine.next_line(until) {
+        // The last line has no end until another one comes: look at it now and then.
+        let soon = until.min(Instant::now() + GLANCE);
+        match machine.next_line(soon) {
             Reading::Line(line) => {
                 if line.starts_with("[tessera] kernel ") || line.contains(": fault: ") {
                     return Err(Failure::Ended(format!(
@@ -60,6 +65,15 @@ pub fn run(config: &Config, end: End<'_>, patience: Duration) -> Result<Vec<Stri
                         "the machine ended before a line matched `{p}`; its last words: {last}"
                     ))),
                 };
+            }
+            Reading::Timeout if Instant::now() < until => {
+                let partial = machine.partial();
+                left.retain(|p| !p.is_match(&partial));
+                if left.is_empty() && matches!(end, End::Lines(_)) {
+                    lines.push(partial);
+                    machine.end();
+                    return Ok(lines);
+                }
             }
             Reading::Timeout => {
                 let last = lines.last().map_or("nothing", String::as_str);
