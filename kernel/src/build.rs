@@ -71,17 +71,16 @@ pub struct Seed {
 impl Seed {
     /// Sets up this core's hardware and makes its `Core`.
     pub fn core(&'static mut self) -> &'static mut Core {
-        let mut controls = control::Controls::default();
         // SAFETY: this core's stack is in use, no guest has run here.
-        unsafe { controls.start(self.vtcr) }
+        unsafe { control::start(self.vtcr) }
         control::forget_all_guest_translations();
         let gic = start_gic(&self.gic);
         let (Some(policy), Some(vcpus), Some(gic)) = (self.policy.take(), self.vcpus.take(), gic) else {
             refuse(|line| line.text(&"core ").number(u64::from(self.index)).text(&" has no redistributor in the device tree"));
         };
         let target = gic.target();
-        let core = self.core.insert(Core::new(self.index, gic, controls, policy, vcpus, self.own));
-        core.trace = self.trace.take();
+        let core = self.core.insert(Core::new(self.index, gic, policy, vcpus, self.own));
+        core.set_trace(self.trace.take());
         for intid in [crate::arch::gic::KICK, timer::EL1_VIRTUAL, self.own.timer, self.own.maintenance] {
             core.gic.enable(intid);
         }

@@ -5,7 +5,7 @@
 
 use crate::arch::context::Frame;
 use crate::arch::timer;
-use crate::arch::vectors::{self, Resume};
+use crate::arch::vectors::{self, Quick, Resume};
 use crate::exit;
 use crate::object::{Partition, State, Vcpu};
 use crate::sched::Core;
@@ -17,6 +17,15 @@ impl Core {
     pub fn note(&mut self, kind: Kind, argument: Argument) {
         if self.trace.is_some() {
             self.put(kind, argument);
+        }
+    }
+
+    /// Notes what happens to the vCPU in a slot.
+    #[inline(always)]
+    pub fn note_context(&mut self, kind: Kind, slot: usize) {
+        if self.trace.is_some() {
+            let context = self.vcpus.at(slot).context();
+            self.put(kind, context);
         }
     }
 
@@ -56,8 +65,7 @@ impl Core {
 
 /// Has a vCPU's exits noted.
 pub fn enter(frame: &mut Frame) {
-    frame.on_interrupt = interrupt as *const () as u64;
-    frame.on_synchronous = vectors::traced();
+    (frame.on_interrupt, frame.on_synchronous) = vectors::traced_ways();
 }
 
 /// The context of a frame.
@@ -74,26 +82,38 @@ fn left(frame: *const Frame, esr: u64) {
     core.note(Kind::Exit, Argument(context | esr & 0xffff_ffff));
 }
 
-fn back(resume: Resume) -> Resume {
+fn back(left: *const Frame, resume: Resume) -> Resume {
     // SAFETY: this entry is over, but for the return.
     let core = unsafe { Core::current() };
+    if resume.next != left {
+        core.note(Kind::Switch, context(resume.next));
+    }
     core.note(Kind::Entry, context(resume.next));
     resume
 }
 
-extern "C" fn interrupt(frame: *mut Frame) -> Resume {
+/// An interrupt. All 31 registers are in the frame.
+pub extern "C" fn interrupt(frame: *mut Frame) -> Resume {
     left(frame, 0);
-    back(exit::interrupt::entry(frame))
+    let quick = exit::interrupt::quick(frame);
+    // SAFETY: the quick way is over, and the other has not begun.
+    let core = unsafe { Core::current() };
+    core.note(Kind::Interrupt, Argument::interrupt(core.acknowledged.intid()));
+    back(frame, if quick.is_done() { same(frame) } else { exit::interrupt::entry(frame) })
 }
 
-/// All 31 registers are in the frame.
+fn same(frame: *mut Frame) -> Resume {
+    Resume { next: frame, previous: frame }
+}
+
+/// A synchronous exception. All 31 registers are in the frame.
 pub extern "C" fn synchronous(frame: *mut Frame, esr: u64) -> Resume {
     left(frame, esr);
     let quick = match esr >> 26 {
-        0x16 => exit::call::entry(frame, esr),
+        0x16 => exit::call::quick(frame, esr),
         0x24 => exit::abort::quick(frame, esr),
         0x18 => exit::sysreg::quick(frame, esr),
-        _ => Resume::declined(frame),
+        _ => Quick::declined(frame),
     };
-    back(if quick.next.is_null() { exit::trap_entry(frame, esr) } else { quick })
+    back(frame, if quick.is_done() { same(frame) } else { exit::trap_entry(frame, esr) })
 }

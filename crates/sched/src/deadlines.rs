@@ -1,8 +1,7 @@
-//! A core's timers: a small set of deadlines with a cached earliest one.
+//! A core's timers: a small set of deadlines in their order.
 //!
-//! The kernel programs one hardware timer with [`Deadlines::next`], which is a load.
-//! Only a change that touches the earliest deadline scans, and only over the slots
-//! that are set.
+//! The kernel programs one hardware timer with [`Deadlines::next`], which is a load, and takes the earliest
+//! away without looking at the others. A new deadline is moved past those that are earlier; mostly they are few.
 
 use crate::time::Time;
 
@@ -13,24 +12,29 @@ pub struct Slot(pub u8);
 
 /// Up to `N` timers, at most 32.
 pub struct Deadlines<const N: usize> {
-    times: [Time; N],
-    /// Which slots are set.
-    set: u32,
-    /// The earliest deadline and its slot; `NEVER` when none is set.
+    /// The earliest deadline, [`Time::NEVER`] if none is set.
     next: Time,
+    /// Whose it is.
     slot: u8,
+    /// How many others are set.
+    count: u8,
+    /// Their slots, the earliest last; of equals, the lower slot is the earlier.
+    slots: [u8; N],
+    /// Their deadlines.
+    times: [Time; N],
 }
 
 impl<const N: usize> Deadlines<N> {
     /// A set without any timer running.
     #[must_use]
     pub const fn new() -> Self {
-        const { assert!(N > 0 && N <= 32, "the slots are one bit each in a word") };
+        const { assert!(N > 0 && N <= 32, "a slot is a small number") };
         Self {
-            times: [Time::NEVER; N],
-            set: 0,
             next: Time::NEVER,
             slot: 0,
+            count: 0,
+            slots: [0; N],
+            times: [Time::NEVER; N],
         }
     }
 
@@ -49,48 +53,67 @@ impl<const N: usize> Deadlines<N> {
     }
 
     /// When `slot` is due, or `None` if it is not set.
-    #[inline]
     #[must_use]
     pub fn get(&self, slot: Slot) -> Option<Time> {
-        if self.set & bit::<N>(slot) == 0 {
-            return None;
+        if slot.0 == self.slot {
+            return self.next();
         }
-        self.times.get(usize::from(slot.0)).copied()
+        let others = self.slots.iter().zip(&self.times);
+        let mut set = others.take(usize::from(self.count));
+        set.find(|(other, _)| **other == slot.0)
+            .map(|(_, time)| *time)
     }
 
     /// Sets `slot` to `time`, in place of what it was set to. A time in the past is due
     /// at once; [`Time::NEVER`] clears. Returns false if there is no such slot.
-    #[inline]
+    #[inline(never)]
     pub fn set(&mut self, slot: Slot, time: Time) -> bool {
-        let Some(place) = self.times.get_mut(usize::from(slot.0)) else {
+        if usize::from(slot.0) >= N {
             return false;
-        };
-        *place = time;
-        let bit = bit::<N>(slot);
+        }
+        self.clear(slot);
         if time == Time::NEVER {
-            self.set &= !bit;
-        } else {
-            self.set |= bit;
+            return true;
         }
-        if time < self.next || (time == self.next && slot.0 < self.slot) {
-            self.next = time;
-            self.slot = slot.0;
-        } else if slot.0 == self.slot {
-            self.find_next();
+        // The one that is earlier stays or becomes the earliest, the other finds its place.
+        let (mut later, mut late_slot) = (time, slot.0);
+        if (time, slot.0) < (self.next, self.slot) || self.next == Time::NEVER {
+            (later, late_slot) = (self.next, self.slot);
+            (self.next, self.slot) = (time, slot.0);
+            if later == Time::NEVER {
+                return true;
+            }
         }
+        let mut at = usize::from(self.count);
+        self.count = self.count.wrapping_add(1);
+        while let Some(before) = at.checked_sub(1) {
+            let other = self.other(before);
+            if other > (later, late_slot) {
+                break;
+            }
+            self.put(at, other);
+            at = before;
+        }
+        self.put(at, (later, late_slot));
         true
     }
 
     /// Clears `slot`; one that is not set stays so.
-    #[inline]
+    #[inline(never)]
     pub fn clear(&mut self, slot: Slot) {
-        let bit = bit::<N>(slot);
-        if self.set & bit != 0 {
-            self.set &= !bit;
-            if slot.0 == self.slot {
-                self.find_next();
-            }
+        if slot.0 == self.slot {
+            self.advance();
+            return;
         }
+        let count = usize::from(self.count);
+        let mut set = self.slots.iter().take(count);
+        let Some(found) = set.position(|&other| other == slot.0) else {
+            return;
+        };
+        for at in found..count.wrapping_sub(1) {
+            self.put(at, self.other(at.wrapping_add(1)));
+        }
+        self.count = self.count.wrapping_sub(1);
     }
 
     /// Takes the earliest timer that is due at `now`, and clears it. Called until it
@@ -102,38 +125,35 @@ impl<const N: usize> Deadlines<N> {
             return None;
         }
         let slot = Slot(self.slot);
-        self.set &= !bit::<N>(slot);
-        if self.set == 0 {
-            self.next = Time::NEVER;
-            self.slot = 0;
-        } else {
-            self.find_next();
-        }
+        self.advance();
         Some(slot)
     }
 
-    /// Whether `slot` is set.
+    /// The second becomes the earliest.
     #[inline(always)]
-    #[must_use]
-    pub fn is_set(&self, slot: Slot) -> bool {
-        self.set & bit::<N>(slot) != 0
+    fn advance(&mut self) {
+        match self.count.checked_sub(1) {
+            Some(last) => {
+                self.count = last;
+                (self.next, self.slot) = self.other(usize::from(last));
+            }
+            None => self.next = Time::NEVER,
+        }
     }
 
-    /// Finds the earliest of the slots that are set.
-    #[inline(never)]
-    fn find_next(&mut self) {
-        self.next = Time::NEVER;
-        self.slot = 0;
-        let mut left = self.set;
-        while left != 0 {
-            let slot = left.trailing_zeros();
-            left &= left.wrapping_sub(1);
-            if let Some(&time) = self.times.get(slot as usize)
-                && time < self.next
-            {
-                self.next = time;
-                self.slot = slot as u8;
-            }
+    #[inline(always)]
+    fn other(&self, at: usize) -> (Time, u8) {
+        match (self.times.get(at), self.slots.get(at)) {
+            (Some(&time), Some(&slot)) => (time, slot),
+            _ => (Time::NEVER, 0),
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, at: usize, (time, slot): (Time, u8)) {
+        if let (Some(to), Some(of)) = (self.times.get_mut(at), self.slots.get_mut(at)) {
+            *to = time;
+            *of = slot;
         }
     }
 }
@@ -141,16 +161,6 @@ impl<const N: usize> Deadlines<N> {
 impl<const N: usize> Default for Deadlines<N> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// The slot's bit, or nothing for a slot that does not exist.
-#[inline]
-fn bit<const N: usize>(slot: Slot) -> u32 {
-    if usize::from(slot.0) < N {
-        1u32.wrapping_shl(u32::from(slot.0))
-    } else {
-        0
     }
 }
 
@@ -257,7 +267,6 @@ mod tests {
                 prop_assert_eq!(timers.next(), model.values().min().map(|&t| Time(t)));
                 for slot in 0..32 {
                     prop_assert_eq!(timers.get(Slot(slot)), model.get(&slot).map(|&t| Time(t)));
-                    prop_assert_eq!(timers.is_set(Slot(slot)), model.contains_key(&slot));
                 }
             }
         }

@@ -26,6 +26,13 @@ use crate::time::Time;
 pub struct Index(u8);
 
 impl Index {
+    /// The place with this number; one that no entity has is accepted everywhere and has no effect.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(number: u8) -> Self {
+        Self(number)
+    }
+
     /// The place as a number, below the core's `N`: entities are numbered in the order
     /// in which they were added.
     #[inline]
@@ -49,17 +56,18 @@ pub struct Params {
 /// The words that every decision needs come first and side by side.
 #[repr(C)]
 pub struct Core<const N: usize> {
-    /// Every entity is in one of these three. Blocked: it does not want to run.
-    blocked: u32,
-    /// It does, and may.
+    /// Every entity is in one of `ready`, `blocked` and `waiting`. Ready: it wants to run, and may.
     ready: u32,
-    /// It does, and must wait for a refill of its budget.
-    waiting: u32,
-    /// Which have a budget, and which of those are not raised: it ends their turn.
-    budgeted: u32,
-    limited: u32,
+    /// Blocked: it does not want to run.
+    blocked: u32,
     /// Which run at a raised priority, and in spite of their budget.
     raised: u32,
+    /// Which of those with a budget are not raised: it ends their turn.
+    limited: u32,
+    /// It wants to run, and must wait for a refill of its budget.
+    waiting: u32,
+    /// Which have a budget.
+    budgeted: u32,
     /// The bit of the one that has the core; none when idle.
     running: u32,
     /// The bit of the one that should have it: kept up to date as others become eligible,
@@ -191,8 +199,8 @@ impl<const N: usize> Core<N> {
         }
         self.blocked &= !bit;
         self.ready |= bit;
-        self.best = bit;
         self.running = bit;
+        self.best = bit;
         self.since = now;
         true
     }

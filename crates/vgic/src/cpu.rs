@@ -3,7 +3,7 @@
 use crate::block::Block;
 use crate::hold::Ready;
 use crate::id::IntId;
-use crate::interface::{CpuInterface, Groups, Maintenance};
+use crate::interface::{Groups, ListRegisters, Maintenance};
 use crate::list_register::ListRegister;
 use crate::ready::{Levels, PrioritySet};
 
@@ -49,9 +49,9 @@ impl Cpu {
     /// Switches a vCPU out whose list registers need no upkeep: they are put by as they are. Returns whether the physical
     /// interrupt of `timer` is active on its behalf. `None`: [`Vgic::save`](crate::Vgic::save) is due, and nothing has been done.
     #[inline(always)]
-    pub fn quick_save<H: CpuInterface>(&mut self, timer: IntId, hw: &mut H) -> Option<bool> {
+    pub fn quick_save<H: ListRegisters>(&mut self, timer: IntId, hw: &mut H) -> Option<bool> {
         let lists = &mut self.lists;
-        if lists.dirty | lists.release != 0 || !lists.maintenance.is_off() {
+        if lists.needs_upkeep() || lists.used & !H::PARKED != 0 {
             return None;
         }
         lists.loaded = false;
@@ -63,32 +63,32 @@ impl Cpu {
     /// out; whether the physical interrupt of `timer` is active on its behalf now. `None`: that call is due, and nothing has
     /// been done.
     #[inline(always)]
-    pub fn quick_load<H: CpuInterface>(
+    pub fn quick_load<H: ListRegisters>(
         &mut self,
         timer: IntId,
         due: bool,
         hw: &mut H,
     ) -> Option<bool> {
         let (block, lists) = (&self.block, &mut self.lists);
-        if !lists.is_quiet() || lists.eoi != 0 || !lists.maintenance.is_off() {
+        if lists.needs_upkeep() || lists.again | lists.used & !H::PARKED != 0 {
             return None;
         }
         let bit = u32::from(timer.get() & 31);
         let mask = 1u32.wrapping_shl(bit);
-        let mut in_flight = block.linked & mask != 0;
-        if block.linked & block.held & block.held_physical & mask != 0 {
+        let mut in_flight = false;
+        if block.express & block.linked & mask != 0 {
+            // Its list register has held it since it came last. The hardware has deactivated it at the end of the virtual
+            // one; it becomes pending where it is.
             let lr = lists.parked.get_mut(usize::from(block.slot(bit) & 15))?;
-            // The hardware has deactivated it at the end of the virtual one.
-            in_flight = !lr.is_invalid();
-            if due && !in_flight {
-                // It becomes pending where it is, if it has been there since it came last.
-                if block.express & mask == 0 {
-                    return None;
+            if due {
+                if lr.is_invalid() {
+                    *lr = lr.with_pending();
                 }
-                *lr = lr.with_pending();
                 in_flight = true;
+            } else {
+                in_flight = !lr.is_invalid();
             }
-        } else if due && !in_flight {
+        } else if due || block.linked & mask != 0 {
             return None;
         }
         lists.loaded = true;
@@ -106,6 +106,15 @@ impl Default for Cpu {
 /// Which interrupts wait for a vCPU, and which ones its list registers hold. What is looked at each time is in front.
 #[repr(C, align(64))]
 pub(crate) struct Lists {
+    /// Something of `eoi`, `dirty`, `release`, `maintenance` or a ready or spilled interrupt may be there: see
+    /// [`needs_upkeep`](Lists::needs_upkeep).
+    upkeep: bool,
+    /// Between `load` and `save`. If it is not, the list registers in use are those of `parked`.
+    pub(crate) loaded: bool,
+    /// As the hardware has it.
+    pub(crate) maintenance: Maintenance,
+    /// GICR_WAKER.ProcessorSleep.
+    pub(crate) asleep: bool,
     /// List registers in use, a bit each.
     pub(crate) used: u32,
     /// List registers in use that raise maintenance at their end.
@@ -124,12 +133,6 @@ pub(crate) struct Lists {
     pub(crate) both: u32,
     /// The last read that asked for a retry, 0 for none.
     pub(crate) reading: u32,
-    /// Between `load` and `save`. If it is not, the list registers in use are those of `parked`.
-    pub(crate) loaded: bool,
-    /// As the hardware has it.
-    pub(crate) maintenance: Maintenance,
-    /// GICR_WAKER.ProcessorSleep.
-    pub(crate) asleep: bool,
     /// The INTID in each list register in use.
     pub(crate) slots: [u16; 16],
     /// GICv2: the vCPUs from which each SGI is pending in memory. 0 on GICv3.
@@ -147,6 +150,7 @@ pub(crate) struct Lists {
 impl Lists {
     pub(crate) const fn new() -> Lists {
         Lists {
+            upkeep: false,
             used: 0,
             eoi: 0,
             dirty: 0,
@@ -170,6 +174,7 @@ impl Lists {
 
     #[inline]
     pub(crate) fn ready_mut(&mut self, group1: bool) -> (&mut PrioritySet, &mut Levels) {
+        self.upkeep = true;
         let ([set0, set1], [levels0, levels1]) = (&mut self.ready, &mut self.ready_levels);
         if group1 {
             (set1, levels1)
@@ -240,6 +245,7 @@ impl Lists {
 
     #[inline]
     pub(crate) fn insert_spilled(&mut self, level: u8, intid: u16) {
+        self.upkeep = true;
         self.spilled.insert(&mut self.spilled_levels, level, intid);
     }
 
@@ -259,6 +265,51 @@ impl Lists {
     pub(crate) fn is_waiting(&self) -> bool {
         let [levels0, levels1] = self.ready_levels;
         levels0 | levels1 | self.spilled_levels != 0
+    }
+
+    /// Whether anything but `again` may have to be cared for.
+    #[inline(always)]
+    pub(crate) fn needs_upkeep(&self) -> bool {
+        debug_assert!(self.upkeep || !self.has_upkeep());
+        self.upkeep
+    }
+
+    fn has_upkeep(&self) -> bool {
+        self.is_waiting() || self.dirty | self.release | self.eoi != 0 || !self.maintenance.is_off()
+    }
+
+    /// To be called where something was cared for: looks whether anything is left.
+    #[inline]
+    pub(crate) fn look_again(&mut self) {
+        self.upkeep = self.has_upkeep();
+    }
+
+    /// Somebody changed the interrupts of the list registers in `slots`.
+    #[inline]
+    pub(crate) fn mark_dirty(&mut self, slots: u32) {
+        self.dirty |= slots;
+        self.upkeep = true;
+    }
+
+    /// Physical interrupts of `block` are to be deactivated.
+    #[inline]
+    pub(crate) fn mark_release(&mut self, block: u8) {
+        self.release |= 1u32.wrapping_shl(u32::from(block));
+        self.upkeep = true;
+    }
+
+    /// The list registers in `slots` raise maintenance at their end.
+    #[inline]
+    pub(crate) fn mark_eoi(&mut self, slots: u32) {
+        self.eoi |= slots;
+        self.upkeep = true;
+    }
+
+    /// The hardware's maintenance enables are these now.
+    #[inline]
+    pub(crate) fn set_maintenance(&mut self, maintenance: Maintenance) {
+        self.maintenance = maintenance;
+        self.upkeep = true;
     }
 
     /// Nothing waits, and nobody changed anything.
@@ -341,6 +392,7 @@ impl Lists {
 
     /// Empties everything but what belongs to private interrupts; list registers must not be in use.
     pub(crate) fn reset(&mut self) {
+        self.upkeep = false;
         self.used = 0;
         self.eoi = 0;
         self.dirty = 0;

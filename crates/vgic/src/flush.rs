@@ -113,6 +113,14 @@ impl Vgic<'_> {
     /// list register. The other vCPUs that come back must be kicked.
     #[inline]
     pub fn flush<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
+        let kicks = self.flush_any(vcpu, hw);
+        if let Some(lists) = self.lists_mut(vcpu.get()) {
+            lists.look_again();
+        }
+        kicks
+    }
+
+    fn flush_any<H: CpuInterface>(&mut self, vcpu: VcpuIndex, hw: &mut H) -> VcpuSet {
         let Some(lists) = self.lists(vcpu.get()) else {
             return VcpuSet::EMPTY;
         };
@@ -175,6 +183,18 @@ impl Vgic<'_> {
             return VcpuSet::EMPTY;
         }
         self.serve_all(vcpu, hw)
+    }
+
+    /// The first of two steps of [`serve`](Vgic::serve): what others changed. `None` if there is nothing of that; then
+    /// [`flush`](Vgic::flush) is the second.
+    #[inline]
+    pub fn serve_changes<H: CpuInterface>(
+        &mut self,
+        vcpu: VcpuIndex,
+        hw: &mut H,
+    ) -> Option<VcpuSet> {
+        let lists = self.lists(vcpu.get())?;
+        (lists.loaded && lists.dirty | lists.release != 0).then(|| self.sync_all(vcpu, hw))
     }
 
     /// Sets pending again what needs no more than that; whether this was all.
@@ -361,7 +381,7 @@ impl Vgic<'_> {
                 // What was counted before is not the end of an interrupt spilled now.
                 hw.clear_eoi_count();
             }
-            lists.maintenance = wanted;
+            lists.set_maintenance(wanted);
             hw.set_maintenance(wanted);
         }
     }
@@ -390,7 +410,7 @@ impl Vgic<'_> {
             lists.loaded = false;
             lists.reading = 0;
             if !lists.maintenance.is_off() {
-                lists.maintenance = Maintenance::OFF;
+                lists.set_maintenance(Maintenance::OFF);
                 hw.set_maintenance(Maintenance::OFF);
             }
         }

@@ -293,7 +293,7 @@ fn seat(block: &mut Block, lists: &mut Lists, vcpu: u8, slot: u32, lr: ListRegis
         block.held_physical |= mask;
     } else if lr.has_eoi() {
         block.held_eoi |= mask;
-        lists.eoi |= slot_mask;
+        lists.mark_eoi(slot_mask);
     }
     block.set_place(bit, vcpu, slot as u8);
     lists.set_slot(slot, intid);

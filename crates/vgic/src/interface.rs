@@ -117,11 +117,23 @@ pub(crate) const fn group_of(group1: bool) -> Groups {
     }
 }
 
+/// List registers as a whole, while vCPUs change places.
+pub trait ListRegisters {
+    /// Those that [`take`](ListRegisters::take) and [`put`](ListRegisters::put) know, a bit each.
+    const PARKED: u32;
+
+    /// Moves the list registers of `used` to `into`, and empties them.
+    fn take(&mut self, used: u32, into: &mut [ListRegister; 16]);
+
+    /// Fills the list registers of `used`, which are empty, from `from`.
+    fn put(&mut self, used: u32, from: &[ListRegister; 16]);
+}
+
 /// The local core's virtual interface, for the vCPU that is loaded on it.
 ///
 /// Enabling the interface as a whole (`ICH_HCR_EL2.En`), `ICH_VMCR_EL2` and the active priorities
 /// (`ICH_AP*R*_EL2`) are the kernel's, not part of this.
-pub trait CpuInterface {
+pub trait CpuInterface: ListRegisters {
     /// How many list registers there are, 1 to 16.
     fn list_registers(&self) -> usize;
 
@@ -133,12 +145,6 @@ pub trait CpuInterface {
 
     /// Sets the pending bit of list register `index` if that was as `was` says; whether it did. It may always decline.
     fn make_pending(&mut self, index: usize, was: Was) -> bool;
-
-    /// Moves the list registers of `used` to `into`, and empties them.
-    fn take(&mut self, used: u32, into: &mut [ListRegister; 16]);
-
-    /// Fills the list registers of `used`, which are empty, from `from`.
-    fn put(&mut self, used: u32, from: &[ListRegister; 16]);
 
     /// `ICH_ELRSR_EL2`: bit `i` set if list register `i` is empty and owes no EOI maintenance.
     fn empty(&self) -> u32;

@@ -71,7 +71,7 @@ mod vgic;
 pub use config::{Config, ConfigError, Version};
 pub use cpu::Cpu;
 pub use id::{FIRST_SPI, IntId, MAX_SPIS, MAX_VCPUS, VcpuIndex, VcpuSet};
-pub use interface::{CpuInterface, Groups, Maintenance, Was};
+pub use interface::{CpuInterface, Groups, ListRegisters, Maintenance, Was};
 pub use list_register::ListRegister;
 pub use quick::OneSgi;
 pub use registers::{Access, Frame};

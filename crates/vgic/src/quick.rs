@@ -33,6 +33,11 @@ impl OneSgi {
     }
 }
 
+/// Registers of the distributor with a bit for each interrupt, by their offset in units of 128 bytes.
+const SET_ENABLE: u32 = 2;
+const CLEAR_ENABLE: u32 = 3;
+const SET_PENDING: u32 = 4;
+
 impl Vgic<'_> {
     /// Reads a word of the distributor that says how SPIs are configured; `offset` is a multiple of four.
     #[inline(always)]
@@ -49,14 +54,20 @@ impl Vgic<'_> {
         }
     }
 
-    /// Enables or disables SPIs of which none is pending; `offset` is a multiple of four. Whether it did.
+    /// Enables or disables SPIs of which none is pending, or makes one pending that a list register of `vcpu`, which is loaded
+    /// here, has held, undisturbed, since it came last; `offset` is a multiple of four. Whether it did.
     #[inline(always)]
-    pub fn quick_write(&mut self, vcpu: VcpuIndex, offset: u32, value: u32) -> bool {
-        let on = match offset >> 7 {
-            2 => true,
-            3 => false,
-            _ => return false,
-        };
+    pub fn quick_write<H: CpuInterface>(
+        &mut self,
+        vcpu: VcpuIndex,
+        offset: u32,
+        value: u32,
+        hw: &mut H,
+    ) -> bool {
+        let register = offset >> 7;
+        if !matches!(register, SET_ENABLE | CLEAR_ENABLE | SET_PENDING) {
+            return false;
+        }
         let word = (offset >> 2 & 0x1f) as u8;
         if !self.has_block(word) {
             return false;
@@ -67,12 +78,25 @@ impl Vgic<'_> {
         ) else {
             return false;
         };
+        if register == SET_PENDING {
+            let bit = value.trailing_zeros();
+            let done = value.is_power_of_two()
+                && block.express & !block.linked & value != 0
+                && block.owner(bit) == vcpu.get()
+                && !cpu.lists.needs_upkeep()
+                && cpu.lists.again == 0
+                && hw.make_pending(usize::from(block.slot(bit)), Was::Inactive);
+            if done {
+                cpu.lists.reading = 0;
+            }
+            return done;
+        }
         // What is pending would have to move, or may be in a list register.
         if (block.pending_outside() | block.queued | block.held_pending) & value != 0 {
             return false;
         }
         cpu.lists.reading = 0;
-        if on {
+        if register == SET_ENABLE {
             block.enabled |= value;
         } else {
             block.enabled &= !value;
@@ -99,7 +123,7 @@ impl Vgic<'_> {
             lists.again |= 1u32.wrapping_shl(slot);
             return true;
         }
-        if !lists.is_quiet() {
+        if lists.needs_upkeep() || lists.again != 0 {
             return false;
         }
         hw.make_pending(slot as usize, Was::Inactive)
@@ -114,7 +138,8 @@ impl Vgic<'_> {
         };
         let bit = u32::from(intid.get() & 31);
         cpu.block.express & 1u32.wrapping_shl(bit) != 0
-            && cpu.lists.is_quiet()
+            && !cpu.lists.needs_upkeep()
+            && cpu.lists.again == 0
             && hw.make_pending(usize::from(cpu.block.slot(bit)), Was::Ended(intid))
     }
 
@@ -126,10 +151,7 @@ impl Vgic<'_> {
             return true;
         };
         let (block, lists) = (&mut cpu.block, &mut cpu.lists);
-        if lists.dirty | lists.release | lists.eoi != 0
-            || lists.is_waiting()
-            || !lists.maintenance.is_off()
-        {
+        if lists.needs_upkeep() {
             return false;
         }
         let again = lists.again;

@@ -185,7 +185,7 @@ impl Vgic<'_> {
     }
 
     /// Writes a register. `vcpu` is the vCPU that executes the access; what is not a register ignores it.
-    #[inline(never)]
+    #[inline]
     pub fn write(
         &mut self,
         vcpu: VcpuIndex,
@@ -193,6 +193,56 @@ impl Vgic<'_> {
         offset: u32,
         size: u8,
         value: u64,
+    ) -> VcpuSet {
+        self.write_part(vcpu, frame, offset, size, value, u32::MAX)
+    }
+
+    /// Which interrupts of a block such a write may have to move, a bit each: with many the write takes long, and can be done
+    /// in parts. 0 for a register that is written as a whole.
+    pub fn concerns(
+        &self,
+        vcpu: VcpuIndex,
+        frame: Frame,
+        offset: u32,
+        size: u8,
+        value: u64,
+    ) -> u32 {
+        let (register, place) = self.decode(vcpu, frame, offset, size);
+        let Spot { home, word, bit } = place.spot();
+        let value = value as u32;
+        let Some(block) = self.block(home, word) else {
+            return 0;
+        };
+        match register {
+            Register::Group => block.group1 ^ value,
+            Register::SetEnable => value & !block.enabled,
+            Register::ClearEnable => value & block.enabled,
+            Register::SetPending
+            | Register::ClearPending
+            | Register::SetActive
+            | Register::ClearActive => value,
+            Register::Config => 0xffff_u32.wrapping_shl(bit),
+            Register::Priority
+            | Register::Target
+            | Register::ClearSources
+            | Register::SetSources => 0xf_u32
+                .wrapping_shr(4u32.wrapping_sub(u32::from(size)))
+                .wrapping_shl(bit),
+            _ => 0,
+        }
+    }
+
+    /// [`write`](Vgic::write), where it is about the interrupts of `part` of those that it [`concerns`](Vgic::concerns). The
+    /// whole is done when each has been in one part.
+    #[inline(never)]
+    pub fn write_part(
+        &mut self,
+        vcpu: VcpuIndex,
+        frame: Frame,
+        offset: u32,
+        size: u8,
+        value: u64,
+        part: u32,
     ) -> VcpuSet {
         let (register, place) = self.decode(vcpu, frame, offset, size);
         if register == Register::Impossible {
@@ -219,6 +269,17 @@ impl Vgic<'_> {
             // Enabled for good; made pending by SGIR and SPENDSGIR only.
             value &= !SGIS;
         }
+        if matches!(
+            register,
+            Register::SetEnable
+                | Register::ClearEnable
+                | Register::SetPending
+                | Register::ClearPending
+                | Register::SetActive
+                | Register::ClearActive
+        ) {
+            value &= part;
+        }
         let vcpus = self.cpus.len();
         let Some(block) = self.block_mut(home, word) else {
             return VcpuSet::EMPTY;
@@ -227,11 +288,11 @@ impl Vgic<'_> {
         // What the change of the block leaves to do: which list registers to mark, and which interrupts to look at.
         let (held, changed) = match register {
             Register::Group => {
-                let changed = block.group1 ^ value;
+                let changed = (block.group1 ^ value) & part;
                 let held = changed & block.held_pending;
                 self.unqueue(home, word, changed);
                 if let Some(block) = self.block_mut(home, word) {
-                    block.group1 = value;
+                    block.group1 ^= changed;
                 }
                 (held, changed)
             }
@@ -276,11 +337,15 @@ impl Vgic<'_> {
                     let differs = block.priority(bit) != byte(index);
                     changed |= u32::from(differs).wrapping_shl(bit);
                 }
+                changed &= part;
                 let held = block.held_pending & changed;
                 self.unqueue(home, word, changed);
                 if let Some(block) = self.block_mut(home, word) {
                     for index in 0..u32::from(size) {
-                        block.set_priority(bit.wrapping_add(index), byte(index));
+                        let bit = bit.wrapping_add(index);
+                        if changed & 1u32.wrapping_shl(bit) != 0 {
+                            block.set_priority(bit, byte(index));
+                        }
                     }
                 }
                 (held, changed)
@@ -289,13 +354,15 @@ impl Vgic<'_> {
                 for index in 0..u32::from(size) {
                     let byte = value.wrapping_shr(index.wrapping_mul(8)) as u8;
                     let bit = bit.wrapping_add(index);
-                    kicks |= self.write_byte(register, Spot { home, word, bit }, byte);
+                    if part & 1u32.wrapping_shl(bit) != 0 {
+                        kicks |= self.write_byte(register, Spot { home, word, bit }, byte);
+                    }
                 }
                 return kicks;
             }
             // ICFGR0 is read-only: SGIs are edge-triggered.
             Register::Config if word != 0 || bit != 0 => {
-                let half = 0xffff_u32.wrapping_shl(bit);
+                let half = 0xffff_u32.wrapping_shl(bit) & part;
                 let changed = (block.level ^ !gather(value).wrapping_shl(bit)) & half;
                 block.level ^= changed;
                 (changed, changed)
@@ -389,7 +456,7 @@ impl Vgic<'_> {
         for (index, cpu) in (0u8..).zip(self.cpus.iter_mut()) {
             let vcpu = VcpuIndex::new(index);
             if disabled && cpu.lists.used != 0 {
-                cpu.lists.dirty |= cpu.lists.used;
+                cpu.lists.mark_dirty(cpu.lists.used);
                 self.dist.dirty = self.dist.dirty.with(vcpu);
                 kicks = kicks.with(vcpu);
             }

@@ -252,7 +252,7 @@ impl<'m> Vgic<'m> {
                 continue;
             };
             if let Some(lists) = self.lists_mut(owner) {
-                lists.dirty |= 1u32.wrapping_shl(u32::from(slot));
+                lists.mark_dirty(1u32.wrapping_shl(u32::from(slot)));
                 kicks |= VcpuSet::only(VcpuIndex::new(owner));
             }
         }
@@ -286,7 +286,7 @@ impl<'m> Vgic<'m> {
         let Some(lists) = self.lists_mut(vcpu) else {
             return VcpuSet::EMPTY;
         };
-        lists.release |= 1u32.wrapping_shl(u32::from(word));
+        lists.mark_release(word);
         VcpuSet::only(VcpuIndex::new(vcpu))
     }
 

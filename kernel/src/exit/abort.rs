@@ -2,7 +2,7 @@
 
 use super::{AARCH32, interrupted, is_plain_state, is_saved, skip, skip_plain, undefined};
 use crate::arch::context::Frame;
-use crate::arch::vectors::Resume;
+use crate::arch::vectors::Quick;
 use crate::arch::{cpu, translate};
 use crate::memory::guest;
 use crate::object::{DeviceSlot, Model, Partition};
@@ -14,30 +14,30 @@ use stage2::Ipa;
 /// A load or store of a device's word that the processor has described in full, and that concerns nobody but the vCPU
 /// that makes it (Arm ARM, ISS encoding for an exception from a Data Abort).
 #[unsafe(link_section = ".text.hot")]
-pub extern "C" fn quick(frame: *mut Frame, esr: u64) -> Resume {
+pub extern "C" fn quick(frame: *mut Frame, esr: u64) -> Quick {
     const VALID: u64 = 1 << 24;
     // Sign-extended, FAR not valid, cache maintenance, a walk; what kind of fault.
     const WHAT: u64 = VALID | 1 << 21 | 1 << 10 | 1 << 8 | 1 << 7 | 0x3c;
     const TRANSLATION: u64 = 0x04;
     let register = (esr >> 16 & 31) as u8;
     if esr & WHAT != VALID | TRANSLATION || !is_saved(register) || !is_plain_state() {
-        return Resume::declined(frame);
+        return Quick::declined(frame);
     }
-    // SAFETY: the entry code's frame.
-    let vcpu = unsafe { interrupted(frame) };
+    // SAFETY: the entry code's frame; of the core only the interrupt controller is used beside it.
+    let (vcpu, core) = unsafe { (interrupted(frame), Core::current()) };
     let partition = vcpu.partition;
     let ipa = cpu::fault_page() | cpu::fault_address() & 0xfff;
     let Some(device) = partition.device(ipa) else {
-        return Resume::declined(frame);
+        return Quick::declined(frame);
     };
     let offset = ipa.wrapping_sub(device.ipa);
     // A register from where it begins. Devices end on whole ones.
     if offset & 3 != 0 {
-        return Resume::declined(frame);
+        return Quick::declined(frame);
     }
     let store = (esr & WRITE != 0).then(|| vcpu.frame.get(register));
     let value = match device.model {
-        Model::Distributor if esr & SIZE == WORD => vmm::quick_gic(partition, vcpu.index, offset as u32, store),
+        Model::Distributor if esr & SIZE == WORD => vmm::quick_gic(partition, vcpu.index, offset as u32, store, &mut core.gic),
         Model::Pl011 => {
             let size = 1u8 << (esr >> 22 & 3);
             vmm::quick_uart(partition, offset as u32, size, store)
@@ -45,13 +45,13 @@ pub extern "C" fn quick(frame: *mut Frame, esr: u64) -> Resume {
         _ => None,
     };
     let Some(value) = value else {
-        return Resume::declined(frame);
+        return Quick::declined(frame);
     };
     if store.is_none() {
         vcpu.frame.set(register, value);
     }
     skip_plain();
-    Resume::same(frame)
+    Quick::done(frame)
 }
 
 /// ISS of a data abort: a store.

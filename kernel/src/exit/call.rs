@@ -2,7 +2,7 @@
 
 use super::{interrupted, skip};
 use crate::arch::context::Frame;
-use crate::arch::vectors::Resume;
+use crate::arch::vectors::Quick;
 use crate::object::{Start, Target, request};
 use crate::sched::Core;
 use manifest::RegionKind;
@@ -12,27 +12,18 @@ use stage2::Ipa;
 /// SMCCC NOT_SUPPORTED.
 const NOT_SUPPORTED: u64 = u64::MAX;
 
-/// HVC. The program counter is past the instruction already.
+/// A call by HVC whose answer does not change. The program counter is past the instruction already.
 #[unsafe(link_section = ".text.hot")]
-pub extern "C" fn entry(frame: *mut Frame, esr: u64) -> Resume {
+pub extern "C" fn quick(frame: *mut Frame, esr: u64) -> Quick {
     // SAFETY: the entry code's frame.
     let [x0, ..] = unsafe { &mut interrupted(frame).frame.x };
     if esr as u16 == 0
         && let Some(answer) = psci::quick(*x0)
     {
         *x0 = answer;
-        return Resume::same(frame);
+        return Quick::done(frame);
     }
-    serve(frame, esr)
-}
-
-#[inline(never)]
-fn serve(frame: *mut Frame, esr: u64) -> Resume {
-    // SAFETY: once per entry.
-    let core = unsafe { Core::current() };
-    core.begin(frame);
-    call(core, esr as u16);
-    core.leave()
+    Quick::declined(frame)
 }
 
 /// SMC: the trap points at the instruction itself.
@@ -44,7 +35,7 @@ pub fn smc(core: &mut Core, esr: u64, immediate: u16) {
 
 /// A call. Only immediate 0 means one (SMCCC 2.5).
 #[inline(never)]
-fn call(core: &mut Core, immediate: u16) {
+pub fn call(core: &mut Core, immediate: u16) {
     let vcpu = core.vcpu();
     let index = vcpu.index.get();
     let partition = vcpu.partition;

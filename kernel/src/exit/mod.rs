@@ -1,8 +1,8 @@
 //! Exits: one file per cause.
 //!
-//! The entry code calls one of these functions with the interrupted frame: `interrupt::entry`,
-//! `call::entry` (HVC), `serror::entry`, and [`trap_entry`] for everything else; but before that `abort::quick` and
-//! `sysreg::quick` do what guests do most, or decline. A handler changes the guest's registers or the core's state and ends with
+//! The entry code calls one of these functions with the interrupted frame: those of `interrupt`, `serror::entry`, and
+//! [`trap_entry`] for everything else; but before that the `quick` functions of `abort`, `call`, `interrupt` and `sysreg` do what
+//! guests do most, or decline. A full handler changes the guest's registers or the core's state and ends with
 //! [`Core::leave`]. No value here that a guest controls can stop the kernel.
 
 pub mod abort;
@@ -63,7 +63,8 @@ pub extern "C" fn trap_entry(frame: *mut Frame, esr: u64) -> Resume {
         Exit::Smc(immediate) => call::smc(core, esr, immediate),
         Exit::InstructionAbort(abort) => abort::instruction(core, esr, abort),
         Exit::Undefined => undefined::undefined(esr),
-        Exit::Hvc(_) | Exit::Other(_) => core.fault("an exception that is not supported", esr, 0),
+        Exit::Hvc(immediate) => call::call(core, immediate),
+        Exit::Other(_) => core.fault("an exception that is not supported", esr, 0),
     }
     core.leave()
 }

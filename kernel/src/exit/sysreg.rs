@@ -4,7 +4,7 @@
 
 use super::{interrupted, is_plain_state, is_saved, skip, skip_plain, undefined};
 use crate::arch::context::Frame;
-use crate::arch::vectors::Resume;
+use crate::arch::vectors::Quick;
 use crate::arch::{control, debug, timer};
 use crate::object::request;
 use crate::sched::{Core, Timer};
@@ -43,34 +43,34 @@ mod name {
 /// A write of `ICC_SGI1R_EL1` that sends one vCPU an SGI which it has had before (Arm ARM, ISS encoding for an exception
 /// from MSR, MRS, or System instruction execution in AArch64 state).
 #[unsafe(link_section = ".text.hot")]
-pub extern "C" fn quick(frame: *mut Frame, esr: u64) -> Resume {
+pub extern "C" fn quick(frame: *mut Frame, esr: u64) -> Quick {
     const REGISTER: u64 = 31 << 5;
     /// Op0 3, Op2 5, Op1 0, CRn 12, CRm 11, a write.
     const WRITE_SGI1R: u64 = 3 << 20 | 5 << 17 | 12 << 10 | 11 << 1;
     let register = (esr >> 5 & 31) as u8;
     if esr & 0x1ff_ffff & !REGISTER != WRITE_SGI1R || !is_saved(register) || !is_plain_state() {
-        return Resume::declined(frame);
+        return Quick::declined(frame);
     }
     // SAFETY: the entry code's frame; of the core only the interrupt controller is used beside it.
     let (vcpu, core) = unsafe { (interrupted(frame), Core::current()) };
     let Some(sgi) = OneSgi::from_value(vcpu.frame.get(register)) else {
-        return Resume::declined(frame);
+        return Quick::declined(frame);
     };
     let partition = vcpu.partition;
     let other = match partition.link(sgi.target) {
         _ if sgi.target == vcpu.index => None,
         // Two vCPUs of one guest never share a core.
         Some(link) => Some(link),
-        None => return Resume::declined(frame),
+        None => return Quick::declined(frame),
     };
     if !partition.shared.enter().vgic().quick_sgi(vcpu.index, sgi, &mut core.gic) {
-        return Resume::declined(frame);
+        return Quick::declined(frame);
     }
     if let Some(link) = other {
         link.ask(request::ATTENTION, &mut core.gic);
     }
     skip_plain();
-    Resume::same(frame)
+    Quick::done(frame)
 }
 
 /// A trapped MRS or MSR.

@@ -128,6 +128,10 @@ pub mod request {
     pub const MENU: u32 = 512;
     /// Show who has the keyboard.
     pub const KEYBOARD: u32 = 1024;
+    /// A [`Job`](crate::object::Job) is under way.
+    pub const JOB: u32 = 2048;
+    /// The rest of a write to the interrupt controller is to be done.
+    pub const WRITE: u32 = 4096;
     /// Those that begin or end something in a vCPU's life.
     pub const LIFE: u32 = PARK | START | RESET | LOAD;
 }
@@ -205,12 +209,12 @@ impl Shared {
 /// A partition. What its exits need comes first.
 #[repr(C)]
 pub struct Partition {
+    /// What its vCPUs share.
+    pub shared: SpinLock<Shared>,
     /// Its devices, those first that are accessed most.
     pub devices: &'static [DeviceSlot],
     /// Its vCPUs.
     pub vcpus: &'static [VcpuLink],
-    /// What they share.
-    pub shared: SpinLock<Shared>,
     /// Its index in the manifest.
     pub index: u8,
     /// Its name.

@@ -1,12 +1,15 @@
 //! A virtual processor, as the core that it is bound to sees it.
 
-use super::Partition;
+use super::{Partition, VcpuLink, request};
 use crate::arch::context::{El1, Fp, Frame};
+use crate::arch::control::{self, Controls, Rare};
 use crate::arch::gic::VirtualState;
 use crate::arch::{timer, vectors};
 use crate::console;
-use crate::fault::defect;
 use core::ops::{Index, IndexMut};
+use crate::fault::defect;
+use crate::vmm::GicWrite;
+use manifest::MAX_CONTEXTS_PER_CORE;
 use vgic::VcpuIndex;
 
 /// What a vCPU does now.
@@ -57,37 +60,39 @@ pub enum Job {
     Start,
 }
 
-/// A virtual processor.
-#[repr(C)]
+/// A virtual processor. What every exit needs comes first, then what every switch needs.
+#[repr(C, align(64))]
 pub struct Vcpu {
     /// First, so that a frame's address is its vCPU's.
     pub frame: Frame,
-    /// Its EL1 and EL0 registers while another vCPU's are in the processor.
-    pub el1: El1,
-    /// Its virtual timer likewise.
-    pub timer: timer::Virtual,
-    /// Its virtual CPU interface likewise.
-    pub interface: VirtualState,
-    /// HCR_EL2 while it runs.
-    pub hcr: u64,
-    /// VMPIDR_EL2: affinity 0.0.0.index.
-    pub affinity: u64,
     /// Its partition.
     pub partition: &'static Partition,
+    /// How other cores reach it.
+    pub link: Option<&'static VcpuLink>,
+    /// The work at EL2 that is to be done in its turn: [`request`] bits.
+    pub asked: u32,
     /// Which vCPU of the partition it is.
     pub index: VcpuIndex,
     /// Its place in the scheduler.
     pub entity: sched::Index,
     /// What it does.
     pub run: Run,
-    /// Work at EL2.
+    /// Its own controls of EL2.
+    pub controls: Controls,
+    /// Its virtual timer while another vCPU is in the processor.
+    pub timer: timer::Virtual,
+    /// Its virtual CPU interface likewise.
+    pub interface: VirtualState,
+    /// Its EL1 and EL0 registers likewise.
+    pub el1: El1,
+    /// The work that [`request::JOB`] stands for.
     pub job: Job,
-    /// What was asked of it and is still to be served as its work: [`request::LIFE`], and what of the menu is to be shown.
-    pub asked: u32,
-    /// The next line of a crash report, if one is to be made.
-    pub report: Option<u8>,
-    /// The next line of the status of all partitions, if it is to be shown.
-    pub status: Option<u8>,
+    /// The work that [`request::WRITE`] stands for.
+    pub write: GicWrite,
+    /// The next line of the crash report that [`request::REPORT`] asks for.
+    pub report: u8,
+    /// The next line of the status that [`request::STATUS`] asks for.
+    pub status: u8,
     /// CNTP_CTL_EL0 as the guest has written it (enable and mask).
     pub physical_control: u64,
     /// CNTP_CVAL_EL0.
@@ -101,32 +106,44 @@ pub struct Vcpu {
 /// SPSR_EL2 of a vCPU that starts: EL1 with its own stack pointer, all exceptions masked.
 const START_STATE: u64 = 0x3c5;
 
-/// The vCPUs of a core, by their slots there.
-pub struct Vcpus(pub &'static mut [Vcpu]);
+/// The vCPUs of a core, by their slots there. A slot comes from the core's own records, never from a guest.
+pub struct Vcpus {
+    places: [Option<&'static mut Vcpu>; MAX_CONTEXTS_PER_CORE],
+    len: usize,
+}
+
+const _: () = assert!(MAX_CONTEXTS_PER_CORE.is_power_of_two());
 
 impl Vcpus {
+    /// These, which live as long as the core.
+    #[must_use]
+    pub fn new(vcpus: &'static mut [Vcpu]) -> Self {
+        let len = vcpus.len();
+        let mut each = vcpus.iter_mut();
+        Self { places: core::array::from_fn(|_| each.next()), len }
+    }
+
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.len
     }
 
-    /// The vCPU in a slot; in place, for the shortest paths.
+    /// The vCPU in a slot.
     #[inline(always)]
     pub fn at(&mut self, slot: usize) -> &mut Vcpu {
-        match self.0.get_mut(slot) {
+        match &mut self.places[slot % MAX_CONTEXTS_PER_CORE] {
             Some(vcpu) => vcpu,
             None => defect("no vCPU in a slot"),
         }
     }
 }
 
-// Slots come from the core's own records, never from a guest.
 impl Index<usize> for Vcpus {
     type Output = Vcpu;
-    #[inline(never)]
+    #[inline(always)]
     fn index(&self, slot: usize) -> &Vcpu {
-        match self.0.get(slot) {
+        match &self.places[slot % MAX_CONTEXTS_PER_CORE] {
             Some(vcpu) => vcpu,
             None => defect("no vCPU in a slot"),
         }
@@ -134,7 +151,7 @@ impl Index<usize> for Vcpus {
 }
 
 impl IndexMut<usize> for Vcpus {
-    #[inline(never)]
+    #[inline(always)]
     fn index_mut(&mut self, slot: usize) -> &mut Vcpu {
         self.at(slot)
     }
@@ -146,22 +163,23 @@ impl Vcpu {
     pub fn new(partition: &'static Partition, index: VcpuIndex, entity: sched::Index, hcr: u64, stack: u64) -> Self {
         let mut frame = Frame::new();
         frame.core_stack = stack;
-        (frame.on_interrupt, frame.on_synchronous) = vectors::ways();
+        (frame.on_interrupt, frame.on_synchronous) = vectors::ways(partition.gic);
         Self {
             frame,
             el1: El1::new(),
             timer: timer::Virtual::default(),
             interface: VirtualState::default(),
-            hcr,
-            affinity: 1 << 31 | u64::from(index.get()),
+            controls: Controls { rare: Rare { hcr, vmpidr: 1 << 31 | u64::from(index.get()) }, cptr: control::FP_TRAPS },
             partition,
+            link: partition.link(index),
             index,
             entity,
             run: Run::Off,
             job: Job::None,
+            write: GicWrite::NONE,
             asked: 0,
-            report: None,
-            status: None,
+            report: 0,
+            status: 0,
             physical_control: 0,
             physical_compare: 0,
             os_lock: true,
@@ -182,10 +200,16 @@ impl Vcpu {
     pub fn has_work(&self) -> bool {
         self.run != Run::Ready
             || self.asked != 0
-            || self.job != Job::None
-            || self.report.is_some()
-            || self.status.is_some()
             || console::is_ready() && self.index.get() == 0 && console::has_work(self.partition.index, &self.partition.output)
+    }
+
+    /// Gives it long work to do, or none.
+    pub fn set_job(&mut self, job: Job) {
+        self.asked &= !request::JOB;
+        if job != Job::None {
+            self.asked |= request::JOB;
+        }
+        self.job = job;
     }
 
     /// Puts every register back to its value out of reset, to start at `entry`. It must not be loaded.

@@ -30,8 +30,10 @@ impl Core {
             Job::Load { load, offset, crc } => match load_piece(partition, load, offset, crc) {
                 Ok(job) => job,
                 Err(reason) => {
-                    self.vcpus[slot].job = Job::None;
-                    self.vcpus[slot].report = Some(0);
+                    let vcpu = &mut self.vcpus[slot];
+                    vcpu.set_job(Job::None);
+                    vcpu.asked |= request::REPORT;
+                    vcpu.report = 0;
                     let crash = Crash {
                         vcpu: 0,
                         reason,
@@ -54,7 +56,7 @@ impl Core {
                 let mut shared = partition.shared.lock();
                 // A stop that came meanwhile is on its way here.
                 if partition.state() != State::Loading {
-                    self.vcpus[slot].job = Job::None;
+                    self.vcpus[slot].set_job(Job::None);
                     return;
                 }
                 partition.starts.fetch_add(1, Ordering::Relaxed);
@@ -66,7 +68,7 @@ impl Core {
                 Job::None
             }
         };
-        self.vcpus[slot].job = next;
+        self.vcpus[slot].set_job(next);
     }
 
     /// Interrupt controller, devices and power states go back to power-on; translations are forgotten.
@@ -109,8 +111,12 @@ impl Core {
         let vcpu = &mut self.vcpus[slot];
         let partition = vcpu.partition;
         let crash = partition.shared.lock().crash;
-        let (Some(line_number), Some(crash)) = (vcpu.report, crash) else {
-            vcpu.report = None;
+        let line_number = vcpu.report;
+        vcpu.report += 1;
+        if line_number > 1 || crash.is_none() {
+            vcpu.asked &= !request::REPORT;
+        }
+        let Some(crash) = crash else {
             return;
         };
         console::say(|line| {
@@ -128,25 +134,26 @@ impl Core {
                 }
             }
         });
-        vcpu.report = (line_number < 2).then_some(line_number + 1);
     }
 }
 
-/// Shows a line of the menu; returns those that are left.
-pub(super) fn say(what: u32) -> u32 {
-    if what & request::MENU != 0 {
-        console::say(|line| line.text(&"menu: 1-9 keyboard, s status, r N restart, x N stop, g N start, q quit").end());
-        return what & !request::MENU;
-    }
+/// Shows the keys of the menu.
+pub(super) fn show_menu() {
+    console::say(|line| line.text(&"menu: 1-9 keyboard, s status, r N restart, x N stop, g N start, q quit").end());
+}
+
+/// Shows who has the keyboard.
+pub(super) fn show_keyboard() {
     if let Some(partition) = system::partitions().get(usize::from(console::focus())) {
         console::say(|line| line.text(&"keyboard: ").name(&partition.name).end());
     }
-    0
 }
 
-/// Shows the status of all partitions, line `n`: two for each, the second for its last fault. `None` after the last.
-pub(super) fn show_status(n: u8) -> Option<u8> {
-    let partition = system::partitions().get(usize::from(n / 2))?;
+/// Shows the status of all partitions, line `n`: two for each, the second for its last fault. False after the last.
+pub(super) fn show_status(n: u8) -> bool {
+    let Some(partition) = system::partitions().get(usize::from(n / 2)) else {
+        return false;
+    };
     if n % 2 != 0 {
         let crash = partition.shared.lock().crash;
         if let Some(crash) = crash {
@@ -155,7 +162,7 @@ pub(super) fn show_status(n: u8) -> Option<u8> {
                 line.text(&", esr ").hex(crash.esr).end();
             });
         }
-        return n.checked_add(1);
+        return true;
     }
     let state = match partition.state() {
         State::Off => ": off, starts ",
@@ -169,7 +176,7 @@ pub(super) fn show_status(n: u8) -> Option<u8> {
         line.text(&", faults ").number(u64::from(partition.faults.load(Ordering::Relaxed)));
         line.end();
     });
-    n.checked_add(1)
+    true
 }
 
 /// Cleans and invalidates a piece of the partition's RAM, so that nothing of the guest's last life comes out of a cache

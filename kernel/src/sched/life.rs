@@ -63,7 +63,8 @@ impl Core {
     /// A vCPU leaves its core. Its physical timer interrupt, if in flight, ends with the next vCPU that is loaded.
     pub(super) fn park(&mut self, slot: usize) {
         self.vcpus[slot].run = Run::Off;
-        self.vcpus[slot].job = Job::None;
+        self.vcpus[slot].set_job(Job::None);
+        self.vcpus[slot].asked &= !request::WRITE;
         self.discard(slot);
         let vcpu = &mut self.vcpus[slot];
         let (partition, entity, index) = (vcpu.partition, vcpu.entity, vcpu.index);
@@ -82,17 +83,17 @@ impl Core {
 
     /// All vCPUs are parked: vCPU 0 begins the reset, as its own work.
     pub(super) fn begin_reset(&mut self, slot: usize) {
-        self.vcpus[slot].job = Job::Reset { step: 0 };
+        self.vcpus[slot].set_job(Job::Reset { step: 0 });
         self.wake_for_work(slot);
     }
 
     /// Begins to load the partition's images; at a restart its RAM is first cleaned out of the caches.
     pub(super) fn begin_load(&mut self, slot: usize, again: bool) {
-        self.vcpus[slot].job = if again {
+        self.vcpus[slot].set_job(if again {
             Job::Clean { region: 0, offset: 0 }
         } else {
             Job::Load { load: 0, offset: 0, crc: !0 }
-        };
+        });
         self.wake_for_work(slot);
     }
 
@@ -138,9 +139,7 @@ impl Core {
         vcpu.reset(start.entry, [start.context, 0, 0, 0]);
         (vcpu.timer, vcpu.interface) = (virtual_timer, interface);
         (vcpu.physical_control, vcpu.physical_compare) = physical;
-        if self.fp_owner == slot {
-            self.fp_owner = super::NOBODY;
-        }
+        self.take_fp(slot);
         self.again = true;
         if !ready {
             let vcpu = &mut self.vcpus[slot];

@@ -11,12 +11,11 @@ mod switch;
 pub use switch::VIRTUAL_TIMER;
 
 use crate::arch::context::Frame;
-use crate::arch::control::Controls;
-use crate::arch::gic::Gic;
+use crate::arch::gic::{Acknowledged, Gic};
 use crate::arch::vectors::Resume;
 use crate::arch::{cpu, timer};
-use crate::object::{Job, Partition, Run, State, Vcpu, Vcpus, request};
-use crate::{console, exit};
+use crate::object::{Partition, Run, State, Vcpu, Vcpus, request};
+use crate::{console, exit, vmm};
 use core::sync::atomic::Ordering;
 use manifest::MAX_CONTEXTS_PER_CORE;
 use sched::{Deadlines, Slot, Time};
@@ -62,20 +61,20 @@ pub struct Core {
     pub again: bool,
     /// A deadline has changed since EL2's timer was armed.
     rearm: bool,
+    /// Whether [`quick_switch`](Core::quick_switch) is for this machine, and nothing is to be noted.
+    quick: bool,
     /// What happened, if that is to be kept.
     pub trace: Option<trace::Ring<'static>>,
     /// Whose general-purpose registers are: the frame that was interrupted. Null if they are void.
     interrupted: *mut Frame,
     /// Whose EL1 registers, timer and list registers are in the processor.
     loaded: usize,
-    /// What EL2's timer is armed for.
-    alarm: Time,
+    /// What was acknowledged last, where the entry code does not do it.
+    pub acknowledged: Acknowledged,
     /// Interrupt numbers of the kernel's own: timer, maintenance, console.
     pub own: OwnInterrupts,
     /// The vCPUs that are bound to this core.
     pub vcpus: Vcpus,
-    /// What EL2's controls hold.
-    pub controls: Controls,
     /// Whose FP registers are.
     fp_owner: usize,
     /// Its index in the description.
@@ -103,7 +102,6 @@ impl Core {
     pub fn new(
         index: u16,
         gic: Gic,
-        controls: Controls,
         policy: sched::Core<MAX_CONTEXTS_PER_CORE>,
         vcpus: &'static mut [Vcpu],
         own: OwnInterrupts,
@@ -111,20 +109,26 @@ impl Core {
         Self {
             index,
             gic,
-            controls,
             policy,
             deadlines: Deadlines::new(),
-            vcpus: Vcpus(vcpus),
+            vcpus: Vcpus::new(vcpus),
             loaded: NOBODY,
             fp_owner: NOBODY,
             interrupted: core::ptr::null_mut(),
             again: true,
             rearm: false,
-            alarm: Time::NEVER,
+            quick: false,
+            acknowledged: Acknowledged(0),
             timer_active: false,
             own,
             trace: None,
         }
+    }
+
+    /// Where what happens is to be kept, if it is.
+    pub fn set_trace(&mut self, trace: Option<trace::Ring<'static>>) {
+        self.quick = trace.is_none() && matches!(&self.gic, Gic::V3(gic) if gic.is_simple());
+        self.trace = trace;
     }
 
     /// This core.
@@ -198,8 +202,8 @@ impl Core {
                 let slot = index.get();
                 if !self.vcpus.at(slot).has_work() {
                     // What led here must not add to a switch.
-                    if self.loaded == slot || !cpu::interrupt_pending() {
-                        return self.go(slot, now);
+                    if (self.loaded == slot || !cpu::interrupt_pending()) && self.load(slot, now) {
+                        return self.resume();
                     }
                 } else {
                     self.rearm();
@@ -223,21 +227,31 @@ impl Core {
         }
     }
 
-    /// Goes on with a vCPU, which the policy has chosen. `now` is the counter.
+    /// Has the registers of a vCPU, which the policy has chosen, in the processor. Whether it may go on; if not, the choice is
+    /// to be made anew. `now` is the counter.
+    #[inline(never)]
+    fn load(&mut self, slot: usize, now: u64) -> bool {
+        if self.loaded != slot {
+            if self.quick && self.has_loaded() && self.vcpus.at(self.loaded).run != Run::Waiting {
+                self.exchange(slot, now);
+            }
+            self.switch(slot, now);
+        }
+        !self.again
+    }
+
+    /// Goes on with another vCPU than the loaded one, which does not wait, if that is [`quick`](Core::quick_switch).
     #[unsafe(link_section = ".text.hot")]
     #[inline(never)]
-    fn go(&mut self, slot: usize, now: u64) -> Resume {
-        if self.loaded != slot {
-            self.switch(slot, now);
-            let context = self.vcpus.at(slot).context();
-            self.note(Kind::Switch, context);
-            if self.again {
-                return self.choose(timer::now());
-            }
-        }
+    fn exchange(&mut self, slot: usize, now: u64) {
+        self.quick_switch(slot, now);
+    }
+
+    /// Goes on with the loaded vCPU.
+    fn resume(&mut self) -> Resume {
         self.set_alarm();
         let previous = core::mem::replace(&mut self.interrupted, core::ptr::null_mut());
-        Resume { next: &raw const self.vcpus.at(slot).frame, previous }
+        Resume { next: &raw const self.vcpu().frame, previous }
     }
 
     /// Does a piece of the work at EL2 that a vCPU has.
@@ -245,19 +259,37 @@ impl Core {
     fn work(&mut self, slot: usize) {
         let vcpu = &mut self.vcpus[slot];
         let partition = vcpu.partition;
-        if vcpu.report.is_some() {
+        let asked = vcpu.asked;
+        if asked & request::REPORT != 0 {
             self.do_report(slot);
-        } else if vcpu.asked & request::LIFE != 0 {
+        } else if asked & request::LIFE != 0 {
             self.live(slot);
-        } else if vcpu.asked & request::ATTENTION != 0 {
-            vcpu.asked &= !request::ATTENTION;
-            self.refresh(slot);
-        } else if vcpu.job != Job::None {
+        } else if asked & request::ATTENTION != 0 {
+            let index = vcpu.index;
+            let changes = partition.shared.lock().vgic().serve_changes(index, &mut self.gic);
+            match changes {
+                Some(kicked) => self.ask(partition, kicked),
+                None => {
+                    self.vcpus[slot].asked &= !request::ATTENTION;
+                    self.refresh(slot);
+                }
+            }
+        } else if asked & request::WRITE != 0 {
+            vmm::gic_write_piece(self, slot);
+        } else if asked & request::JOB != 0 {
             self.do_job(slot);
-        } else if vcpu.asked != 0 {
-            vcpu.asked = job::say(vcpu.asked);
-        } else if let Some(n) = vcpu.status {
-            vcpu.status = job::show_status(n);
+        } else if asked & request::MENU != 0 {
+            vcpu.asked &= !request::MENU;
+            job::show_menu();
+        } else if asked & request::KEYBOARD != 0 {
+            vcpu.asked &= !request::KEYBOARD;
+            job::show_keyboard();
+        } else if asked & request::STATUS != 0 {
+            if job::show_status(vcpu.status) {
+                vcpu.status += 1;
+            } else {
+                vcpu.asked &= !request::STATUS;
+            }
         } else if vcpu.index.get() == 0 && console::has_work(partition.index, &partition.output) {
             if console::has_input() && console::focus() == partition.index {
                 self.take_keys();
@@ -273,18 +305,15 @@ impl Core {
         }
     }
 
-    /// Arms EL2's timer for the next deadline, if that is another than it is armed for.
+    /// Arms EL2's timer for the next deadline.
     #[inline(always)]
     fn set_alarm(&mut self) {
         self.rearm = false;
         let next = self.deadlines.earliest().min(self.policy.expected());
-        if next != self.alarm {
-            self.alarm = next;
-            if next == Time::NEVER {
-                timer::clear_alarm();
-            } else {
-                timer::set_alarm(next.0);
-            }
+        if next == Time::NEVER {
+            timer::clear_alarm();
+        } else {
+            timer::set_alarm(next.0);
         }
     }
 
@@ -297,26 +326,34 @@ impl Core {
     /// EL2's timer has fired while a guest ran: wakes whoever's deadline has come, and chooses.
     #[inline(always)]
     pub fn expire(&mut self) -> Resume {
-        self.alarm = Time::NEVER;
         timer::clear_alarm();
         let now = timer::now();
+        let Some(which) = self.deadlines.expire(Time(now)) else {
+            return self.choose(now);
+        };
         // Mostly the virtual timer of one vCPU that waits for nothing else and is more urgent than what runs.
-        if let Some(which) = self.deadlines.expire(Time(now)) {
-            let slot = usize::from(which.0) / TIMERS;
-            if usize::from(which.0) % TIMERS == Timer::Virtual as usize && self.deadlines.earliest().0 > now {
-                let vcpu = self.vcpus.at(slot);
-                if vcpu.run == Run::Waiting && self.policy.preempt(vcpu.entity, Time(now)) {
-                    vcpu.run = Run::Ready;
-                    let (context, free) = (vcpu.context(), !vcpu.has_work());
-                    self.note(Kind::Wake, context);
-                    if free && !cpu::interrupt_pending() {
-                        return self.go(slot, now);
-                    }
-                    return self.choose(now);
+        let slot = usize::from(which.0) / TIMERS % MAX_CONTEXTS_PER_CORE;
+        if usize::from(which.0) % TIMERS == Timer::Virtual as usize
+            && self.deadlines.earliest().0 > now
+            && self.quick
+        {
+            let vcpu = self.vcpus.at(slot);
+            // An entity's index is its slot.
+            if vcpu.run == Run::Waiting && self.policy.preempt(sched::Index::new(slot as u8), Time(now)) {
+                vcpu.run = Run::Ready;
+                if !vcpu.has_work() && !cpu::interrupt_pending() {
+                    self.exchange(slot, now);
                 }
+                return self.choose(now);
             }
-            self.expired(slot, which.0, now);
         }
+        self.expire_all(which, now)
+    }
+
+    /// The same for any timer, of which `first` is due.
+    #[inline(never)]
+    fn expire_all(&mut self, first: Slot, now: u64) -> Resume {
+        self.expired(usize::from(first.0) / TIMERS, first.0, now);
         self.due(now);
         self.choose(now)
     }
@@ -324,7 +361,6 @@ impl Core {
     /// EL2's timer has fired while EL2 worked or waited.
     #[inline(never)]
     pub fn look_at_deadlines(&mut self) {
-        self.alarm = Time::NEVER;
         timer::clear_alarm();
         self.due(timer::now());
         self.again = true;
@@ -348,7 +384,7 @@ impl Core {
                 self.vcpus[slot].partition.output.flush();
                 self.wake_for_work(slot);
             }
-            _ => crate::vmm::clock_alarm(self, slot, now),
+            _ => vmm::clock_alarm(self, slot, now),
         }
     }
 
@@ -377,9 +413,10 @@ impl Core {
         let vcpu = self.vcpus.at(slot);
         if vcpu.run == Run::Waiting {
             vcpu.run = Run::Ready;
-            let context = vcpu.context();
             self.policy.wake(vcpu.entity, Time(now));
-            self.note(Kind::Wake, context);
+            // From here on the processor's own timer says when.
+            self.deadlines.clear(Timer::Virtual.slot(slot));
+            self.note_context(Kind::Wake, slot);
             self.again = true;
         }
     }
@@ -408,6 +445,15 @@ impl Core {
                 Some(link) if link.core == self.index => self.attend(usize::from(link.slot)),
                 Some(link) => self.request(link.core, link.slot, partition, vcpu.get(), request::ATTENTION),
                 None => {}
+            }
+        }
+    }
+
+    /// The same of vCPUs on other cores: two of one guest never share one.
+    pub fn ask(&mut self, partition: &Partition, set: VcpuSet) {
+        for vcpu in set {
+            if let Some(link) = partition.link(vcpu) {
+                link.ask(request::ATTENTION, &mut self.gic);
             }
         }
     }
@@ -456,8 +502,7 @@ impl Core {
     #[inline(never)]
     pub fn serve_requests(&mut self) {
         for slot in 0..self.vcpus.len() {
-            let vcpu = &self.vcpus[slot];
-            let Some(link) = vcpu.partition.link(vcpu.index) else {
+            let Some(link) = self.vcpus[slot].link else {
                 continue;
             };
             let what = link.requests.swap(0, Ordering::AcqRel);
@@ -470,10 +515,8 @@ impl Core {
     /// The request to the loaded vCPU, which was interrupted, if that is to get one more interrupt of a kind that it has had
     /// before. Whether that was all there is to serve.
     #[inline(always)]
-    pub fn serve_loaded(&mut self) -> bool {
-        let slot = self.loaded;
-        let vcpu = self.vcpus.at(slot);
-        let Some(link) = vcpu.partition.link(vcpu.index) else {
+    pub fn serve_loaded(&mut self, vcpu: &mut Vcpu) -> bool {
+        let Some(link) = vcpu.link else {
             return false;
         };
         let just = link.requests.compare_exchange(request::ATTENTION, 0, Ordering::AcqRel, Ordering::Relaxed);
@@ -492,12 +535,12 @@ impl Core {
     fn serve(&mut self, slot: usize, what: u32) {
         if what & !(request::FLUSH | request::ATTENTION) != 0 {
             let vcpu = &mut self.vcpus[slot];
-            vcpu.asked |= what & (request::LIFE | request::MENU | request::KEYBOARD);
+            vcpu.asked |= what & (request::LIFE | request::MENU | request::KEYBOARD | request::REPORT | request::STATUS);
             if what & request::REPORT != 0 {
-                vcpu.report = Some(0);
+                vcpu.report = 0;
             }
             if what & request::STATUS != 0 {
-                vcpu.status = Some(0);
+                vcpu.status = 0;
             }
             self.wake_for_work(slot);
         }
@@ -533,7 +576,7 @@ impl Core {
     fn room_for_output(&mut self, partition: &'static Partition) {
         let kicked = {
             let mut shared = partition.shared.lock();
-            crate::vmm::output_room(&mut shared, partition)
+            vmm::output_room(&mut shared, partition)
         };
         self.deliver(partition, kicked);
     }

@@ -2,7 +2,9 @@
 //! also while the kernel works or idles.
 
 use super::{Core, NOBODY, Timer};
-use crate::arch::{cpu, timer};
+use crate::arch::gic::Gic;
+use crate::arch::vectors::{self, Resume};
+use crate::arch::{control, cpu, timer};
 use crate::object::{Partition, Run};
 use sched::Time;
 use vgic::{IntId, VcpuSet};
@@ -11,35 +13,79 @@ use vgic::{IntId, VcpuSet};
 pub const VIRTUAL_TIMER: IntId = IntId::ppi(timer::EL1_VIRTUAL as u8);
 
 impl Core {
-    /// Makes another vCPU than the loaded one the one that runs at the exception return. `now` is the counter.
+    /// Makes another vCPU than the loaded one, which does not wait, run at once, if neither's interrupts need upkeep. If it
+    /// returns, [`switch`](Core::switch) is due. `now` is the counter.
     #[inline(always)]
+    pub(super) fn quick_switch(&mut self, slot: usize, now: u64) {
+        let Gic::V3(gic) = &mut self.gic else { return };
+        if cpu::late_serror_pending() {
+            return;
+        }
+        let vcpu = self.vcpus.at(self.loaded);
+        let mut shared = vcpu.partition.shared.enter();
+        let Some(was_in_flight) = shared.cpu(vcpu.index).quick_save(VIRTUAL_TIMER, gic) else { return };
+        drop(shared);
+        vcpu.el1.save();
+        vcpu.timer = timer::Virtual::save();
+        gic.save_simple(&mut vcpu.interface);
+        let before = vcpu.controls.rare;
+
+        let vcpu = self.vcpus.at(slot);
+        let partition = vcpu.partition;
+        // A timer that ran out meanwhile would interrupt at once: that exit is spared.
+        let due = vcpu.timer.deadline().is_some_and(|at| at <= now);
+        let mut shared = partition.shared.enter();
+        let Some(in_flight) = shared.cpu(vcpu.index).quick_load(VIRTUAL_TIMER, due, gic) else {
+            self.loaded = NOBODY;
+            self.timer_active = was_in_flight;
+            return;
+        };
+        drop(shared);
+        // SAFETY: what was in the processor has been stored, and these belong to one vCPU.
+        unsafe {
+            vcpu.el1.load();
+            vcpu.controls.load(partition.vttbr, before);
+        }
+        gic.load_simple(&vcpu.interface);
+        // The physical interrupt is active exactly while the loaded vCPU's virtual one is in flight.
+        if in_flight != was_in_flight {
+            gic.set_active(timer::EL1_VIRTUAL, in_flight);
+        }
+        self.timer_active = in_flight;
+        vcpu.timer.load();
+        self.loaded = slot;
+        let next = &raw const vcpu.frame;
+        self.set_alarm();
+        let previous = core::mem::replace(&mut self.interrupted, core::ptr::null_mut());
+        // SAFETY: the frame is that of the vCPU that is loaded now, and nobody's work at EL2 is left unfinished.
+        unsafe { vectors::resume(Resume { next, previous }) }
+    }
+
+    /// Makes another vCPU than the loaded one the one that runs at the exception return. `now` is the counter.
+    #[inline(never)]
     pub(super) fn switch(&mut self, slot: usize, now: u64) {
         let before = self.loaded;
-        let kicked = if before == NOBODY { VcpuSet::EMPTY } else { self.store(before) };
-        let allow_fp = self.fp_owner == slot;
+        let (kicked, controls) = if before == NOBODY {
+            (VcpuSet::EMPTY, control::Rare::now())
+        } else {
+            (self.store(before), self.vcpus[before].controls.rare)
+        };
         let vcpu = self.vcpus.at(slot);
         let partition = vcpu.partition;
         // SAFETY: what was in the processor has been stored, and these belong to one vCPU.
         unsafe {
             vcpu.el1.load();
-            self.controls.guest(vcpu.hcr, partition.vttbr, vcpu.affinity);
+            vcpu.controls.load(partition.vttbr, controls);
         }
-        self.controls.allow_fp(allow_fp);
         self.gic.load_virtual(&vcpu.interface);
-        // From here on the processor's own timer says when.
-        if self.deadlines.is_set(Timer::Virtual.slot(slot)) {
-            self.deadlines.clear(Timer::Virtual.slot(slot));
-        }
-        // A timer that ran out meanwhile would interrupt at once: that exit is spared.
         let due = vcpu.timer.deadline().is_some_and(|at| at <= now);
         let (others, in_flight) = {
-            let mut shared = partition.shared.enter();
+            let mut shared = partition.shared.lock();
             match shared.cpu(vcpu.index).quick_load(VIRTUAL_TIMER, due, &mut self.gic) {
                 Some(in_flight) => (VcpuSet::EMPTY, in_flight),
                 None => shared.vgic().load(vcpu.index, VIRTUAL_TIMER, due, &mut self.gic),
             }
         };
-        // The physical interrupt is active exactly while the loaded vCPU's virtual one is in flight.
         if self.timer_active != in_flight {
             self.timer_active = in_flight;
             self.gic.set_active(timer::EL1_VIRTUAL, in_flight);
@@ -80,13 +126,12 @@ impl Core {
     }
 
     /// Stores the registers of the vCPU in `slot`, which is the loaded one, except those that the entry code stores; returns the other vCPUs of its partition to kick.
-    #[inline(always)]
     fn store(&mut self, slot: usize) -> VcpuSet {
         let vcpu = self.vcpus.at(slot);
         vcpu.el1.save();
         vcpu.timer = timer::Virtual::save();
         let (kicked, in_flight) = {
-            let mut shared = vcpu.partition.shared.enter();
+            let mut shared = vcpu.partition.shared.lock();
             match shared.cpu(vcpu.index).quick_save(VIRTUAL_TIMER, &mut self.gic) {
                 Some(in_flight) => (VcpuSet::EMPTY, in_flight),
                 None => shared.vgic().save(vcpu.index, VIRTUAL_TIMER, &mut self.gic),
@@ -116,9 +161,7 @@ impl Core {
         if core::ptr::eq(self.interrupted, &raw const self.vcpus[slot].frame) {
             self.interrupted = core::ptr::null_mut();
         }
-        if self.fp_owner == slot {
-            self.fp_owner = NOBODY;
-        }
+        self.take_fp(slot);
         for timer in [Timer::Virtual, Timer::Physical, Timer::Alarm] {
             self.set_timer(slot, timer, None);
         }
@@ -138,7 +181,7 @@ impl Core {
                 vgic.sync(index, &mut self.gic)
             }
         };
-        self.deliver(partition, kicked.without(index));
+        self.ask(partition, kicked.without(index));
     }
 
     /// The virtual timer has interrupted: it is the loaded vCPU's. The physical interrupt stays active until the
@@ -167,16 +210,25 @@ impl Core {
 
     /// The loaded vCPU has used FP while another's registers, or nobody's, were there.
     pub fn give_fp(&mut self) {
+        control::allow_fp();
         let slot = self.slot();
-        self.controls.allow_fp(true);
-        let owner = core::mem::replace(&mut self.fp_owner, slot);
-        if owner == slot {
-            return;
-        }
+        let owner = self.fp_owner;
         if owner != NOBODY {
             self.vcpus[owner].fp.save();
+            self.take_fp(owner);
         }
+        self.fp_owner = slot;
+        let vcpu = &mut self.vcpus[slot];
+        vcpu.controls.cptr = control::FP_ALLOWED;
         // SAFETY: the former owner's state has just been stored.
-        unsafe { self.vcpus[slot].fp.load() }
+        unsafe { vcpu.fp.load() }
+    }
+
+    /// If the FP registers are this vCPU's, they are void now.
+    pub(super) fn take_fp(&mut self, slot: usize) {
+        if self.fp_owner == slot {
+            self.fp_owner = NOBODY;
+            self.vcpus[slot].controls.cptr = control::FP_TRAPS;
+        }
     }
 }

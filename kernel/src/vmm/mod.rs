@@ -4,6 +4,7 @@ mod keys;
 
 pub use keys::Keys;
 
+use crate::arch::gic::Gic;
 use crate::arch::timer;
 use crate::console::{self, Ring};
 use crate::object::{DeviceSlot, Model, Partition, Shared, State, request};
@@ -85,14 +86,14 @@ pub fn access(core: &mut Core, partition: &'static Partition, device: &DeviceSlo
     }
 }
 
-/// A word of the distributor whose access concerns no pending interrupt; what a load reads.
+/// A word of the distributor whose access moves no interrupt from where it is; what a load reads.
 #[inline(always)]
-pub fn quick_gic(partition: &Partition, index: VcpuIndex, offset: u32, store: Option<u64>) -> Option<u64> {
+pub fn quick_gic(partition: &Partition, index: VcpuIndex, offset: u32, store: Option<u64>, gic: &mut Gic) -> Option<u64> {
     let mut shared = partition.shared.enter();
     let mut vgic = shared.vgic();
     match store {
         None => vgic.quick_read(offset).map(u64::from),
-        Some(value) => vgic.quick_write(index, offset, value as u32).then_some(0),
+        Some(value) => vgic.quick_write(index, offset, value as u32, gic).then_some(0),
     }
 }
 
@@ -272,15 +273,65 @@ fn gic_read(core: &mut Core, frame: Frame, offset: u32, size: u8) -> Option<u64>
     }
 }
 
+/// A write to the interrupt controller that is not done yet.
+#[derive(Clone, Copy, Debug)]
+pub struct GicWrite {
+    frame: Frame,
+    offset: u32,
+    size: u8,
+    value: u32,
+    /// The interrupts that it is still about.
+    left: u32,
+}
+
+impl GicWrite {
+    /// None.
+    pub const NONE: Self = Self { frame: Frame::Distributor, offset: 0, size: 0, value: 0, left: 0 };
+}
+
+/// So many interrupts are moved in one piece: each can take some hundred instructions.
+const MOVES: u32 = 2;
+
 fn gic_write(core: &mut Core, frame: Frame, offset: u32, size: u8, value: u64) {
-    let index = core.vcpu().index;
-    let partition = core.partition();
-    let kicked = {
+    let vcpu = core.vcpu();
+    let (partition, index) = (vcpu.partition, vcpu.index);
+    let (left, kicked) = {
         let mut shared = partition.shared.lock();
         let mut vgic = shared.vgic();
-        vgic.sync(index, &mut core.gic)
-            | vgic.write(index, frame, offset, size, value)
-            | vgic.flush(index, &mut core.gic)
+        let left = vgic.concerns(index, frame, offset, size, value);
+        if left.count_ones() > MOVES {
+            (left, VcpuSet::EMPTY)
+        } else {
+            let kicked = vgic.sync(index, &mut core.gic)
+                | vgic.write(index, frame, offset, size, value)
+                | vgic.flush(index, &mut core.gic);
+            (0, kicked)
+        }
     };
+    if left != 0 {
+        let vcpu = core.vcpu();
+        vcpu.write = GicWrite { frame, offset, size, value: value as u32, left };
+        vcpu.asked |= request::WRITE;
+        core.again = true;
+    }
+    core.deliver(partition, kicked.without(index));
+}
+
+/// Does a piece of a write that moves many interrupts, as work of the vCPU before it goes on. What it leads to is the next piece.
+#[inline(never)]
+pub fn gic_write_piece(core: &mut Core, slot: usize) {
+    let vcpu = &mut core.vcpus[slot];
+    let (partition, index) = (vcpu.partition, vcpu.index);
+    let GicWrite { frame, offset, size, value, left } = vcpu.write;
+    let mut rest = left;
+    for _ in 0..MOVES {
+        rest &= rest.wrapping_sub(1);
+    }
+    vcpu.write.left = rest;
+    if rest == 0 {
+        vcpu.asked &= !request::WRITE;
+    }
+    vcpu.asked |= request::ATTENTION;
+    let kicked = partition.shared.lock().vgic().write_part(index, frame, offset, size, u64::from(value), left & !rest);
     core.deliver(partition, kicked.without(index));
 }

@@ -95,7 +95,7 @@ fn same(context: &Context<'_>) -> Result<(), Failure> {
 
 /// Where the delay goes, and what it is: enough rounds to exceed any budget of an event.
 const PLACE: (&str, &str) = (
-    "pub extern \"C\" fn entry(frame: *mut Frame, esr: u64) -> Resume {\n",
+    "pub extern \"C\" fn quick(frame: *mut Frame, esr: u64) -> Quick {\n",
     "    for _ in 0..100 {\n        core::hint::spin_loop();\n    }\n",
 );
 

@@ -454,6 +454,7 @@ pub fn run(setup: Setup, steps: usize) {
     }
     world.settle();
     assert!(world.quick > 0, "no short way was ever taken");
+    assert!(world.parts > 0, "no write was ever done in parts");
 }
 
 impl World {

@@ -1,7 +1,7 @@
 //! A virtual CPU interface as the hardware has it: list registers, EOIcount, maintenance conditions, and the
 //! guest's side of it (acknowledge, EOI, deactivate).
 
-use tessera_vgic::{CpuInterface, IntId, ListRegister, Maintenance, Was};
+use tessera_vgic::{CpuInterface, IntId, ListRegister, ListRegisters, Maintenance, Was};
 
 /// The physical interrupts that are active: private ones per core, then the shared ones.
 #[derive(Default)]
@@ -96,6 +96,30 @@ pub struct Hw<'a> {
     pub physical: &'a mut Physical,
 }
 
+impl ListRegisters for Hw<'_> {
+    const PARKED: u32 = 0xffff;
+
+    fn take(&mut self, used: u32, into: &mut [ListRegister; 16]) {
+        for slot in (0..self.core.count).filter(|slot| used & 1 << slot != 0) {
+            self.core.touched.set(self.core.touched.get() + 1);
+            into[slot] = std::mem::replace(&mut self.core.lrs[slot], ListRegister::EMPTY);
+        }
+    }
+
+    fn put(&mut self, used: u32, from: &[ListRegister; 16]) {
+        assert!(
+            self.core
+                .lrs
+                .iter()
+                .all(|lr| lr.is_invalid() && !lr.has_eoi()),
+            "not empty before a load"
+        );
+        for slot in (0..self.core.count).filter(|slot| used & 1 << slot != 0) {
+            self.write(slot, from[slot]);
+        }
+    }
+}
+
 impl CpuInterface for Hw<'_> {
     fn list_registers(&self) -> usize {
         self.core.count
@@ -145,26 +169,6 @@ impl CpuInterface for Hw<'_> {
         }
         fits
     }
-    fn take(&mut self, used: u32, into: &mut [ListRegister; 16]) {
-        for slot in (0..self.core.count).filter(|slot| used & 1 << slot != 0) {
-            self.core.touched.set(self.core.touched.get() + 1);
-            into[slot] = std::mem::replace(&mut self.core.lrs[slot], ListRegister::EMPTY);
-        }
-    }
-
-    fn put(&mut self, used: u32, from: &[ListRegister; 16]) {
-        assert!(
-            self.core
-                .lrs
-                .iter()
-                .all(|lr| lr.is_invalid() && !lr.has_eoi()),
-            "not empty before a load"
-        );
-        for slot in (0..self.core.count).filter(|slot| used & 1 << slot != 0) {
-            self.write(slot, from[slot]);
-        }
-    }
-
     fn empty(&self) -> u32 {
         self.core.touched.set(self.core.touched.get() + 1);
         let empty = |lr: &ListRegister| lr.is_invalid() && !lr.has_eoi();

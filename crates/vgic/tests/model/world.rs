@@ -43,6 +43,8 @@ pub struct World {
     pub shortcuts: Random,
     /// How often a short way was taken.
     pub quick: u32,
+    /// Writes that were interrupted.
+    pub parts: u32,
     /// The interrupts that this world uses: few, so that much happens to each.
     pub hot: Vec<u16>,
     /// Those to which most happens at present, and whether little else does.
@@ -107,6 +109,7 @@ impl World {
             still: false,
             shortcuts: Random(setup.seed ^ 0x5eed),
             quick: 0,
+            parts: 0,
             hot,
             focus: Vec::new(),
             quiet: false,
@@ -199,6 +202,11 @@ impl World {
 
     /// What the kernel does for a kick or a maintenance interrupt.
     pub fn sync_and_flush(&mut self, vcpu: usize) {
+        if self.random.one_in(3)
+            && let Some(others) = self.on_core(vcpu, |vgic, vcpu, hw| vgic.serve_changes(vcpu, hw))
+        {
+            self.kick(others);
+        }
         let one_by_one = self.random.one_in(2);
         let others = self.on_core(vcpu, |vgic, vcpu, hw| {
             if one_by_one {
@@ -347,17 +355,41 @@ impl World {
             && offset.is_multiple_of(4)
             && self.shortcuts.one_in(2);
         if quick
-            && self.on_core(vcpu, |vgic, vcpu, _| {
-                vgic.quick_write(vcpu, offset, value as u32)
+            && self.on_core(vcpu, |vgic, vcpu, hw| {
+                vgic.quick_write(vcpu, offset, value as u32, hw)
             })
         {
             self.quick += 1;
             return;
         }
-        let others = self.on_core(vcpu, |vgic, vcpu, _| {
-            vgic.write(vcpu, frame, offset, size, value)
-        });
-        self.kick(others);
+        // In one go, or in parts between which others look at their interrupts.
+        let mut left = u32::MAX;
+        if self.random.one_in(2) {
+            left = self.on_core(vcpu, |vgic, vcpu, _| {
+                vgic.concerns(vcpu, frame, offset, size, value)
+            });
+        }
+        loop {
+            let mut part = left & self.random.next() as u32;
+            if part == 0 || left == u32::MAX {
+                part = left;
+            }
+            if part == 0 {
+                part = u32::MAX;
+            }
+            let others = self.on_core(vcpu, |vgic, vcpu, _| {
+                vgic.write_part(vcpu, frame, offset, size, value, part)
+            });
+            self.kick(others);
+            left &= !part;
+            if left == 0 {
+                break;
+            }
+            self.parts += 1;
+            if self.random.one_in(2) {
+                self.sync_and_flush(vcpu);
+            }
+        }
         // The kernel may or may not have other reasons to sync.
         if self.random.one_in(2) {
             self.flush(vcpu)

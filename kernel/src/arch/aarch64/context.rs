@@ -4,7 +4,7 @@ use core::arch::global_asm;
 
 /// General-purpose registers, program counter and state: what every entry touches.
 #[derive(Clone)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub struct Frame {
     /// x0 to x30.
     pub x: [u64; 31],
@@ -51,7 +51,7 @@ impl Frame {
 /// The registers of EL1 and EL0 that belong to a guest and stay in the processor until another
 /// guest's are needed. The order is that of the assembly below.
 #[derive(Clone)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub struct El1 {
     pub sctlr: u64,
     pub cpacr: u64,
@@ -112,9 +112,15 @@ impl El1 {
     }
 
     /// Stores the processor's values here.
+    #[inline(always)]
     pub fn save(&mut self) {
-        // SAFETY: the routine only reads registers and writes the 192 bytes of `self`.
-        unsafe { el1_save(self) }
+        // SAFETY: the routine only reads registers and writes the 192 bytes of `self`; it changes the registers that are named.
+        unsafe {
+            core::arch::asm!(
+                "bl {save}", save = sym el1_save, in("x15") self, out("x16") _, out("x17") _, out("x30") _,
+                options(nostack, preserves_flags)
+            );
+        }
     }
 
     /// Loads these values into the processor; they take effect at the exception return.
@@ -122,9 +128,15 @@ impl El1 {
     /// # Safety
     ///
     /// The context whose registers are overwritten must have been saved, or never run again.
+    #[inline(always)]
     pub unsafe fn load(&self) {
-        // SAFETY: EL1 and EL0 registers do not affect execution at EL2 (E2H = 0).
-        unsafe { el1_load(self) }
+        // SAFETY: EL1 and EL0 registers do not affect execution at EL2 (E2H = 0). The routine changes the registers that are named.
+        unsafe {
+            core::arch::asm!(
+                "bl {load}", load = sym el1_load, in("x15") self, out("x16") _, out("x17") _, out("x30") _,
+                options(nostack, preserves_flags)
+            );
+        }
     }
 }
 
@@ -169,8 +181,8 @@ impl Fp {
 }
 
 unsafe extern "C" {
-    fn el1_save(to: *mut El1);
-    fn el1_load(from: *const El1);
+    fn el1_save();
+    fn el1_load();
     fn fp_save(to: *mut Fp);
     fn fp_load(from: *const Fp);
 }
@@ -178,14 +190,14 @@ unsafe extern "C" {
 global_asm!(
     r#"
     .macro save_pair first, second, at
-    mrs     x1, \first
-    mrs     x2, \second
-    stp     x1, x2, [x0, #\at]
+    mrs     x16, \first
+    mrs     x17, \second
+    stp     x16, x17, [x15, #\at]
     .endm
     .macro load_pair first, second, at
-    ldp     x1, x2, [x0, #\at]
-    msr     \first, x1
-    msr     \second, x2
+    ldp     x16, x17, [x15, #\at]
+    msr     \first, x16
+    msr     \second, x17
     .endm
     .macro each_pair what
     \what   sctlr_el1, cpacr_el1, 0

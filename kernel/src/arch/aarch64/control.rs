@@ -1,7 +1,6 @@
 //! EL2's own controls: what a guest traps on, and where its memory is.
 //!
-//! They are written when a core starts and then only where the next context's differ
-//! ([`Controls`] remembers what the processor holds).
+//! Most are written when a core starts; those that belong to a vCPU, when it is loaded.
 
 use super::{cpu, debug, mrs, msr};
 use arm_sysregs::el2::registers::{CnthctlEl2, CptrEl2, HcrEl2, MdcrEl2};
@@ -29,91 +28,98 @@ pub fn guest_traps(trap_wait: bool) -> u64 {
     if trap_wait { GUEST | HcrEl2::TWI } else { GUEST }.bits()
 }
 
-/// What the processor's EL2 controls hold now.
-#[derive(Debug, Default)]
+/// CPTR_EL2 of a context whose FP registers are in the processor: SVE, SME, trace and activity monitors trap. The bits above
+/// FP are RES1 or RES0 where absent.
+pub const FP_ALLOWED: u64 = CptrEl2::RES1.union(CptrEl2::TZ).union(CptrEl2::TSM).union(CptrEl2::TAM).bits() | 1 << 20;
+/// CPTR_EL2 of any other: the first use of FP traps.
+pub const FP_TRAPS: u64 = FP_ALLOWED | CptrEl2::TFP.bits();
+
+/// Sets the controls that are the same for every context, once on each core.
+///
+/// # Safety
+///
+/// The vectors and a stack for them must be in place; no guest may have run yet.
+pub unsafe fn start(vtcr: u64) {
+    let counters = (mrs!("id_aa64dfr0_el1") >> 8) & 15;
+    let counters = if counters == 0 || counters == 15 {
+        0
+    } else {
+        // SAFETY: the PMU exists, so PMCR_EL0 does; reading it has no effect.
+        mrs!("pmcr_el0") >> 11 & 31
+    };
+    let debug = MdcrEl2::TDA | MdcrEl2::TDOSA | MdcrEl2::TDRA | MdcrEl2::TPM | MdcrEl2::TPMCR | MdcrEl2::TPMS | MdcrEl2::TTRF;
+    // EL1 may read the physical counter; its physical timer traps (E2H = 0: EL1PCTEN is bit 0, EL1PCEN bit 1).
+    let timers = CnthctlEl2::EL0PCTEN;
+    // SAFETY: as the caller vouches; every value keeps guests at EL1 and EL0 behind stage 2.
+    unsafe {
+        msr!("vtcr_el2", vtcr);
+        msr!("mdcr_el2", debug.bits() | counters);
+        msr!("cnthctl_el2", timers.bits());
+        msr!("cntvoff_el2", 0u64);
+        msr!("hstr_el2", 0u64);
+        msr!("cptr_el2", FP_TRAPS);
+        msr!("vpidr_el2", cpu::midr());
+        msr!("cntv_ctl_el0", 0u64);
+        msr!("cntp_ctl_el0", 0u64);
+        msr!("cnthp_ctl_el2", 0u64);
+    }
+    debug::start();
+    cpu::isb();
+}
+
+/// A context's own controls.
+#[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Controls {
-    hcr: u64,
-    vttbr: u64,
-    vmpidr: u64,
-    cptr: u64,
+    /// Those that seldom differ.
+    pub rare: Rare,
+    /// CPTR_EL2: [`FP_ALLOWED`] or [`FP_TRAPS`].
+    pub cptr: u64,
+}
+
+/// Controls in which most contexts of a core are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Rare {
+    /// HCR_EL2: a value of [`guest_traps`].
+    pub hcr: u64,
+    /// VMPIDR_EL2.
+    pub vmpidr: u64,
+}
+
+impl Rare {
+    /// What the processor has.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { hcr: mrs!("hcr_el2"), vmpidr: mrs!("vmpidr_el2") }
+    }
 }
 
 impl Controls {
-    /// Sets the controls that are the same for every context, once on each core.
+    /// Makes them, and the address space of `vttbr`, the processor's, which has `before`. Takes effect at the exception return.
     ///
     /// # Safety
     ///
-    /// The vectors and a stack for them must be in place; no guest may have run yet.
-    pub unsafe fn start(&mut self, vtcr: u64) {
-        let counters = (mrs!("id_aa64dfr0_el1") >> 8) & 15;
-        let counters = if counters == 0 || counters == 15 {
-            0
-        } else {
-            // SAFETY: the PMU exists, so PMCR_EL0 does; reading it has no effect.
-            mrs!("pmcr_el0") >> 11 & 31
-        };
-        let debug = MdcrEl2::TDA | MdcrEl2::TDOSA | MdcrEl2::TDRA | MdcrEl2::TPM | MdcrEl2::TPMCR | MdcrEl2::TPMS | MdcrEl2::TTRF;
-        // EL1 may read the physical counter; its physical timer traps (E2H = 0: EL1PCTEN is bit 0, EL1PCEN bit 1).
-        let timers = CnthctlEl2::EL0PCTEN;
-        // FP, SVE, SME, trace and activity monitors trap; FP until it is given. The bits above FP are RES1 or RES0 where absent.
-        let trace = 1 << 20;
-        self.cptr = (CptrEl2::RES1 | CptrEl2::TZ | CptrEl2::TSM | CptrEl2::TFP | CptrEl2::TAM).bits() | trace;
-        // SAFETY: as the caller vouches; every value keeps guests at EL1 and EL0 behind stage 2.
+    /// They must be those of the context whose registers are being loaded.
+    #[inline(always)]
+    pub unsafe fn load(&self, vttbr: u64, before: Rare) {
+        // SAFETY: as the caller vouches.
         unsafe {
-            msr!("vtcr_el2", vtcr);
-            msr!("mdcr_el2", debug.bits() | counters);
-            msr!("cnthctl_el2", timers.bits());
-            msr!("cntvoff_el2", 0u64);
-            msr!("hstr_el2", 0u64);
+            if self.rare != before {
+                msr!("hcr_el2", self.rare.hcr);
+                msr!("vmpidr_el2", self.rare.vmpidr);
+            }
+            msr!("vttbr_el2", vttbr);
             msr!("cptr_el2", self.cptr);
-            msr!("vpidr_el2", cpu::midr());
-            msr!("cntv_ctl_el0", 0u64);
-            msr!("cntp_ctl_el0", 0u64);
-            msr!("cnthp_ctl_el2", 0u64);
         }
-        debug::start();
-        self.hcr = mrs!("hcr_el2");
-        self.vttbr = mrs!("vttbr_el2");
-        self.vmpidr = mrs!("vmpidr_el2");
-        cpu::isb();
     }
+}
 
-    /// Makes a guest's address space, affinity and traps the processor's. Takes effect at the exception return.
-    ///
-    /// # Safety
-    ///
-    /// `vttbr` must be that of the context whose registers are being loaded, and `hcr` a value of [`guest_traps`].
-    #[inline(always)]
-    pub unsafe fn guest(&mut self, hcr: u64, vttbr: u64, vmpidr: u64) {
-        // SAFETY: as the caller vouches; each is written only when it differs.
-        unsafe {
-            if self.hcr != hcr {
-                self.hcr = hcr;
-                msr!("hcr_el2", hcr);
-            }
-            if self.vttbr != vttbr {
-                self.vttbr = vttbr;
-                msr!("vttbr_el2", vttbr);
-            }
-            if self.vmpidr != vmpidr {
-                self.vmpidr = vmpidr;
-                msr!("vmpidr_el2", vmpidr);
-            }
-        }
-    }
-
-    /// Lets the loaded context use FP, or traps its next use.
-    #[inline(always)]
-    pub fn allow_fp(&mut self, allow: bool) {
-        let trap = CptrEl2::TFP.bits();
-        let cptr = if allow { self.cptr & !trap } else { self.cptr | trap };
-        if self.cptr != cptr {
-            self.cptr = cptr;
-            // SAFETY: only decides whether FP traps; the kernel itself uses none.
-            unsafe { msr!("cptr_el2", cptr) }
-            cpu::isb();
-        }
-    }
+/// Lets the kernel itself, and the loaded context, use the FP registers from now on.
+pub fn allow_fp() {
+    // SAFETY: only decides whether FP traps; the kernel uses it to save and load the registers.
+    unsafe { msr!("cptr_el2", FP_ALLOWED) }
+    cpu::isb();
 }
 
 /// Width of physical addresses in bits, at most 48.

@@ -28,12 +28,19 @@ pub fn interrupt_pending() -> bool {
     mrs!("isr_el1") & 0xc0 != 0
 }
 
-/// Whether an SError waits for EL2, and takes it if so. What the context that ran last has posted is waited for first.
+/// Whether an SError waits for EL2. What the context that ran last has posted is waited for first.
+#[inline(always)]
 #[must_use]
-pub fn take_late_serror() -> bool {
+pub fn late_serror_pending() -> bool {
     dsb();
     isb();
-    if mrs!("isr_el1") & 0x100 == 0 {
+    mrs!("isr_el1") & 0x100 != 0
+}
+
+/// [`late_serror_pending`], and takes it if so.
+#[must_use]
+pub fn take_late_serror() -> bool {
+    if !late_serror_pending() {
         return false;
     }
     // SAFETY: unmasks SError for a moment; the vector at 0x380 only returns, and what it changes is put back.
@@ -66,14 +73,14 @@ pub fn yield_now() {
     unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) }
 }
 
-/// Waits until a word has a value: another core will store it.
+/// Waits until a halfword has a value: another core will store it.
 #[inline(always)]
-pub fn wait_until_equal(word: &core::sync::atomic::AtomicU32, value: u32) {
-    // SAFETY: only loads the word. The exclusive load arms the monitor that the other core's store clears.
+pub fn wait_until_equal(word: &core::sync::atomic::AtomicU16, value: u16) {
+    // SAFETY: only loads the halfword. The exclusive load arms the monitor that the other core's store clears.
     unsafe {
         asm!(
-            "2: ldaxr {seen:w}, [{word}]", "cmp {seen:w}, {value:w}", "b.eq 3f", "wfe", "b 2b", "3: clrex",
-            seen = out(reg) _, word = in(reg) word, value = in(reg) value, options(nostack)
+            "2: ldaxrh {seen:w}, [{word}]", "cmp {seen:w}, {value:w}", "b.eq 3f", "wfe", "b 2b", "3: clrex",
+            seen = out(reg) _, word = in(reg) word, value = in(reg) u32::from(value), options(nostack)
         );
     }
 }
@@ -86,6 +93,7 @@ pub fn isb() {
 }
 
 /// Orders everything before against everything after, for the whole system.
+#[inline(always)]
 pub fn dsb() {
     // SAFETY: a barrier.
     unsafe { asm!("dsb sy", options(nostack, preserves_flags)) }

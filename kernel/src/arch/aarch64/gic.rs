@@ -6,10 +6,11 @@
 
 use super::mmio::Mmio;
 use super::{gicv2, gicv3};
-use vgic::{CpuInterface, Groups, IntId, ListRegister, Maintenance, Was};
+use vgic::{CpuInterface, Groups, IntId, ListRegister, ListRegisters, Maintenance, Was};
 
 /// An interrupt that was acknowledged. On GICv2 it also names the sender of an SGI.
 #[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
 pub struct Acknowledged(pub u32);
 
 impl Acknowledged {
@@ -47,13 +48,12 @@ pub struct Target(pub u64);
 
 /// What of the virtual interface belongs to a vCPU besides its list registers.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub struct VirtualState {
     /// ICH_VMCR_EL2 or GICH_VMCR: mask, binary points, enables.
     pub vmcr: u32,
-    /// Active priorities of group 0 (GICv2: of both).
-    pub ap0: [u32; 4],
-    /// Active priorities of group 1.
-    pub ap1: [u32; 4],
+    /// Active priorities of group 0 (GICv2: of both) and of group 1.
+    pub active: [[u32; 2]; 4],
 }
 
 macro_rules! either {
@@ -124,11 +124,13 @@ impl Gic {
     }
 
     /// Takes the loaded vCPU's state out of the virtual interface.
+    #[inline(never)]
     pub fn save_virtual(&mut self, state: &mut VirtualState) {
         either!(self, core => core.save_virtual(state));
     }
 
     /// Puts a vCPU's state into the virtual interface.
+    #[inline(never)]
     pub fn load_virtual(&mut self, state: &VirtualState) {
         either!(self, core => core.load_virtual(state));
     }
@@ -143,9 +145,11 @@ impl Gic {
     }
 }
 
-impl Gic {
+impl ListRegisters for Gic {
+    const PARKED: u32 = 0xffff;
+
     #[inline(never)]
-    fn take_each(&mut self, used: u32, into: &mut [ListRegister; 16]) {
+    fn take(&mut self, used: u32, into: &mut [ListRegister; 16]) {
         let mut left = used;
         for (index, place) in into.iter_mut().enumerate() {
             if left == 0 {
@@ -158,9 +162,8 @@ impl Gic {
             left >>= 1;
         }
     }
-
     #[inline(never)]
-    fn put_each(&mut self, used: u32, from: &[ListRegister; 16]) {
+    fn put(&mut self, used: u32, from: &[ListRegister; 16]) {
         let mut left = used;
         for (index, value) in from.iter().enumerate() {
             if left == 0 {
@@ -192,26 +195,6 @@ impl CpuInterface for Gic {
         match self {
             Self::V2(core) => core.make_pending(index, was),
             Self::V3(core) => core.make_pending(index, was),
-        }
-    }
-    #[inline(always)]
-    fn take(&mut self, used: u32, into: &mut [ListRegister; 16]) {
-        let left = match self {
-            Self::V2(_) => used,
-            Self::V3(core) => core.take(used, into),
-        };
-        if left != 0 {
-            self.take_each(left, into);
-        }
-    }
-    #[inline(always)]
-    fn put(&mut self, used: u32, from: &[ListRegister; 16]) {
-        let left = match self {
-            Self::V2(_) => used,
-            Self::V3(core) => core.put(used, from),
-        };
-        if left != 0 {
-            self.put_each(left, from);
         }
     }
     #[inline(always)]

@@ -187,12 +187,12 @@ impl Core {
 
     pub(super) fn save_virtual(&mut self, state: &mut VirtualState) {
         state.vmcr = self.hypervisor.read32(GICH_VMCR);
-        state.ap0[0] = self.hypervisor.read32(GICH_APR);
+        state.active[0][0] = self.hypervisor.read32(GICH_APR);
     }
 
     pub(super) fn load_virtual(&mut self, state: &VirtualState) {
         self.hypervisor.write32(GICH_VMCR, state.vmcr);
-        self.hypervisor.write32(GICH_APR, state.ap0[0]);
+        self.hypervisor.write32(GICH_APR, state.active[0][0]);
     }
 
     pub(super) fn virtual_mask(&self) -> (u8, Groups) {

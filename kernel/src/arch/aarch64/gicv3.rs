@@ -3,7 +3,7 @@
 use super::gic::{self, Target, VirtualState};
 use super::mmio::Mmio;
 use super::{cpu, mrs, msr};
-use vgic::{Groups, ListRegister, Maintenance, Was};
+use vgic::{Groups, ListRegister, ListRegisters, Maintenance, Was};
 
 const GICD_CTLR: usize = 0;
 const GICD_TYPER: usize = 4;
@@ -83,7 +83,7 @@ impl Core {
             cpu::isb();
         }
         let vtr = mrs!("s3_4_c12_c11_1"); // ICH_VTR_EL2
-        let mut core = Self {
+        let core = Self {
             distributor,
             redistributor: sgi,
             affinity,
@@ -130,7 +130,7 @@ impl Core {
     }
 
     #[inline(always)]
-    pub(super) fn set_active(&self, intid: u32, active: bool) {
+    pub fn set_active(&self, intid: u32, active: bool) {
         let register = if active { ISACTIVER } else { ICACTIVER };
         self.redistributor.write32(register, 1 << (intid % 32));
         // It has arrived when it can be read back: only then may what drives the interrupt be let loose.
@@ -251,51 +251,56 @@ impl Core {
         done != 0
     }
 
-    /// Takes the first of `used`; those that are left are returned.
+    /// Whether [`save_simple`](Self::save_simple) and [`load_simple`](Self::load_simple) suffice: one word of active
+    /// priorities for each group.
     #[inline(always)]
-    pub(super) fn take(&self, used: u32, into: &mut [ListRegister; 16]) -> u32 {
-        // SAFETY: reads and empties list registers that exist, of the vCPU that leaves; `into` has room for all.
-        unsafe { lists_take(into, used) }
+    pub fn is_simple(&self) -> bool {
+        self.active_words == 1
     }
 
-    /// Fills the first of `used`; those that are left are returned.
     #[inline(always)]
-    pub(super) fn put(&self, used: u32, from: &[ListRegister; 16]) -> u32 {
-        // SAFETY: as for `write`.
-        unsafe { lists_put(from, used) }
+    pub fn save_simple(&self, state: &mut VirtualState) {
+        let (vmcr, group0, group1) = (mrs!("s3_4_c12_c11_7"), mrs!("s3_4_c12_c8_0"), mrs!("s3_4_c12_c9_0"));
+        state.vmcr = vmcr as u32;
+        state.active[0] = [group0 as u32, group1 as u32];
     }
 
-    pub(super) fn save_virtual(&mut self, state: &mut VirtualState) {
-        state.vmcr = mrs!("s3_4_c12_c11_7") as u32;
-        state.ap0[0] = mrs!("s3_4_c12_c8_0") as u32;
-        state.ap1[0] = mrs!("s3_4_c12_c9_0") as u32;
+    #[inline(always)]
+    pub fn load_simple(&self, state: &VirtualState) {
+        let (vmcr, [group0, group1]) = (state.vmcr, state.active[0]);
+        // SAFETY: these registers govern only the loaded guest's virtual interface.
+        unsafe {
+            msr!("s3_4_c12_c11_7", u64::from(vmcr));
+            msr!("s3_4_c12_c8_0", u64::from(group0));
+            msr!("s3_4_c12_c9_0", u64::from(group1));
+        }
+    }
+
+    pub(super) fn save_virtual(&self, state: &mut VirtualState) {
+        self.save_simple(state);
         if self.active_words > 1 {
-            state.ap0[1] = mrs!("s3_4_c12_c8_1") as u32;
-            state.ap1[1] = mrs!("s3_4_c12_c9_1") as u32;
+            state.active[1] = [mrs!("s3_4_c12_c8_1") as u32, mrs!("s3_4_c12_c9_1") as u32];
         }
         if self.active_words > 2 {
-            state.ap0[2] = mrs!("s3_4_c12_c8_2") as u32;
-            state.ap0[3] = mrs!("s3_4_c12_c8_3") as u32;
-            state.ap1[2] = mrs!("s3_4_c12_c9_2") as u32;
-            state.ap1[3] = mrs!("s3_4_c12_c9_3") as u32;
+            state.active[2] = [mrs!("s3_4_c12_c8_2") as u32, mrs!("s3_4_c12_c9_2") as u32];
+            state.active[3] = [mrs!("s3_4_c12_c8_3") as u32, mrs!("s3_4_c12_c9_3") as u32];
         }
     }
 
-    pub(super) fn load_virtual(&mut self, state: &VirtualState) {
-        // SAFETY: these registers govern only the loaded guest's virtual interface; those written exist.
+    pub(super) fn load_virtual(&self, state: &VirtualState) {
+        self.load_simple(state);
+        let [_, second, third, fourth] = &state.active;
+        // SAFETY: as for `load_simple`; those written exist.
         unsafe {
-            msr!("s3_4_c12_c11_7", u64::from(state.vmcr));
-            msr!("s3_4_c12_c8_0", u64::from(state.ap0[0]));
-            msr!("s3_4_c12_c9_0", u64::from(state.ap1[0]));
             if self.active_words > 1 {
-                msr!("s3_4_c12_c8_1", u64::from(state.ap0[1]));
-                msr!("s3_4_c12_c9_1", u64::from(state.ap1[1]));
+                msr!("s3_4_c12_c8_1", u64::from(second[0]));
+                msr!("s3_4_c12_c9_1", u64::from(second[1]));
             }
             if self.active_words > 2 {
-                msr!("s3_4_c12_c8_2", u64::from(state.ap0[2]));
-                msr!("s3_4_c12_c8_3", u64::from(state.ap0[3]));
-                msr!("s3_4_c12_c9_2", u64::from(state.ap1[2]));
-                msr!("s3_4_c12_c9_3", u64::from(state.ap1[3]));
+                msr!("s3_4_c12_c8_2", u64::from(third[0]));
+                msr!("s3_4_c12_c9_2", u64::from(third[1]));
+                msr!("s3_4_c12_c8_3", u64::from(fourth[0]));
+                msr!("s3_4_c12_c9_3", u64::from(fourth[1]));
             }
         }
     }
@@ -309,37 +314,62 @@ impl Core {
     }
 }
 
-unsafe extern "C" {
-    fn list_make_pending();
-    fn lists_take(into: *mut [ListRegister; 16], used: u32) -> u32;
-    fn lists_put(from: *const [ListRegister; 16], used: u32) -> u32;
+/// The short ways: most cores have four list registers, and the lowest are used first.
+impl ListRegisters for Core {
+    const PARKED: u32 = 0xf;
+
+    #[inline(always)]
+    fn take(&mut self, used: u32, into: &mut [ListRegister; 16]) {
+        // SAFETY: reads and empties list registers that exist, of the vCPU that leaves; `into` has room for all. The routine
+        // changes the registers that are named.
+        unsafe {
+            core::arch::asm!(
+                "bl {take}", take = sym lists_take, in("x15") into, inout("x16") used => _, out("x17") _, out("x30") _,
+                options(nostack, preserves_flags)
+            );
+        }
+    }
+
+    #[inline(always)]
+    fn put(&mut self, used: u32, from: &[ListRegister; 16]) {
+        // SAFETY: as for `write` and `take`.
+        unsafe {
+            core::arch::asm!(
+                "bl {put}", put = sym lists_put, in("x15") from, inout("x16") used => _, out("x17") _, out("x30") _,
+                options(nostack, preserves_flags)
+            );
+        }
+    }
 }
 
-// Most cores have four list registers, and the lowest are used first, so each routine ends early. Returned are the bits of
-// those that are left.
+unsafe extern "C" {
+    fn list_make_pending();
+    fn lists_take();
+    fn lists_put();
+}
+
 core::arch::global_asm!(
     r#"
     .macro each_list what
     .irp    n, 0, 1, 2, 3
     \what   \n, s3_4_c12_c12_\n, 8 * \n
     .endr
-1:  lsl     w0, w1, #4
-    ret
+1:  ret
     .endm
     .macro take_list n, register, at
-    cbz     w1, 1f
-    tbz     w1, #0, 2f
-    mrs     x2, \register
+    cbz     w16, 1f
+    tbz     w16, #0, 2f
+    mrs     x17, \register
     msr     \register, xzr
-    str     x2, [x0, #\at]
-2:  lsr     w1, w1, #1
+    str     x17, [x15, #\at]
+2:  lsr     w16, w16, #1
     .endm
     .macro put_list n, register, at
-    cbz     w1, 1f
-    tbz     w1, #0, 2f
-    ldr     x2, [x0, #\at]
-    msr     \register, x2
-2:  lsr     w1, w1, #1
+    cbz     w16, 1f
+    tbz     w16, #0, 2f
+    ldr     x17, [x15, #\at]
+    msr     \register, x17
+2:  lsr     w16, w16, #1
     .endm
 
     .section .text.low, "ax"

@@ -40,7 +40,7 @@ pub fn set_alarm(at: u64) {
 #[inline(always)]
 pub fn clear_alarm() {
     // SAFETY: as for `set_alarm`.
-    unsafe { msr!("cnthp_ctl_el2", 0u64) }
+    unsafe { core::arch::asm!("msr cnthp_ctl_el2, xzr", options(nostack, preserves_flags)) }
 }
 
 /// The guest's virtual timer: control and compare value.
@@ -63,7 +63,7 @@ impl Virtual {
             compare: mrs!("cntv_cval_el0"),
         };
         // SAFETY: stopping a timer.
-        unsafe { msr!("cntv_ctl_el0", 0u64) }
+        unsafe { core::arch::asm!("msr cntv_ctl_el0, xzr", options(nostack, preserves_flags)) }
         saved
     }
 
