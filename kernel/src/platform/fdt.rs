@@ -38,6 +38,8 @@ pub struct Fdt<'a> {
     strings: &'a [u8],
     reservations: &'a [u8],
     len: usize,
+    /// The cell of the first property of /chosen; 0 if there is none.
+    chosen: usize,
 }
 
 impl<'a> Fdt<'a> {
@@ -74,20 +76,26 @@ impl<'a> Fdt<'a> {
         while let [rest @ .., 1..=u8::MAX] = strings {
             strings = rest;
         }
-        let fdt = Self {
+        let mut fdt = Self {
             structure,
             // SAFETY: these bytes, aligned, whole cells of them; any four bytes are a `u32`.
             cells: unsafe { core::slice::from_raw_parts(structure.as_ptr().cast(), structure.len() / 4) },
             strings,
             reservations: bytes.get(reservations as usize..)?,
             len: bytes.len(),
+            chosen: 0,
         };
         let (mut at, mut depth) = (0, 0usize);
         loop {
             let (kind, next) = fdt.token(at);
             match kind {
                 kind::BEGIN if depth == DEEPEST => return None,
-                kind::BEGIN => depth += 1,
+                kind::BEGIN => {
+                    if depth == 1 && behind(structure, 4 * at + 4, b"chosen") == Some(0) {
+                        fdt.chosen = next;
+                    }
+                    depth += 1;
+                }
                 kind::END => depth = depth.checked_sub(1)?,
                 kind::PROPERTY if fdt.name_of(at) < fdt.strings.len() => {}
                 kind::NOP => {}
@@ -157,6 +165,12 @@ impl<'a> Fdt<'a> {
         }
     }
 
+    /// The node /chosen, which the loader fills (section 3.6).
+    #[must_use]
+    pub fn chosen(&'a self) -> Option<Node<'a>> {
+        (self.chosen != 0).then_some(Node { fdt: self, parent: None, name: 0, at: self.chosen })
+    }
+
     /// Entry `n` of the memory that nothing may touch (section 5.3). The last is a pair of zeros.
     #[must_use]
     #[inline(never)]
@@ -195,22 +209,24 @@ impl<'a> Node<'a> {
     #[must_use]
     #[inline(never)]
     pub fn property(&self, name: &[u8]) -> Option<&'a [u8]> {
+        let fdt = self.fdt;
         let mut at = self.at;
-        loop {
-            let (kind, next) = self.fdt.token(at);
-            match kind {
+        // As `token` would, without a call for each.
+        while let Some(&[kind, len, from]) = fdt.cells.get(at..)?.first_chunk() {
+            let (len, from) = (u32::from_be(len) as usize, u32::from_be(from) as usize);
+            match u32::from_be(kind) {
                 kind::PROPERTY => {
-                    let from = self.fdt.name_of(at);
                     // Most names end here: few begin alike.
-                    if self.fdt.strings.get(from) == name.first() && behind(self.fdt.strings, from, name) == Some(0) {
-                        return part(self.fdt.structure, 4 * at + 12, self.fdt.cell(at + 1) as usize);
+                    if fdt.strings.get(from) == name.first() && behind(fdt.strings, from, name) == Some(0) {
+                        return part(fdt.structure, 4 * at + 12, len);
                     }
+                    at += 3 + len.div_ceil(4);
                 }
-                kind::NOP => {}
-                _ => return None,
+                kind::NOP => at += 1,
+                _ => break,
             }
-            at = next;
         }
+        None
     }
 
     /// Whether a property is there with this value.

@@ -119,7 +119,7 @@ fn interrupt(node: &Node<'_>, n: usize) -> Option<u32> {
 /// What the board lacks. What was found is there all the same: the serial port, so that it can be said.
 pub fn read(fdt: &Fdt<'_>, tree: Range, board: &mut Board) -> Result<(), BoardError> {
     let root = fdt.root();
-    let chosen = root.child(b"chosen");
+    let chosen = fdt.chosen();
     board.reserved.add(tree);
     let mut n = 0;
     while let Some(range) = fdt.reservation(n)
