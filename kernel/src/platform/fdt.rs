@@ -19,10 +19,15 @@ pub const LARGEST: usize = 2 << 20;
 
 /// The tokens of the structure block (section 5.4.1).
 pub mod kind {
+    /// A node begins; its name follows.
     pub const BEGIN: u32 = 1;
+    /// A node ends.
     pub const END: u32 = 2;
+    /// A property: the length of its value, where its name is, the value.
     pub const PROPERTY: u32 = 3;
+    /// Nothing.
     pub const NOP: u32 = 4;
+    /// The structure ends.
     pub const STOP: u32 = 9;
     /// No token.
     pub const NONE: u32 = 0;
@@ -79,7 +84,9 @@ impl<'a> Fdt<'a> {
         let mut fdt = Self {
             structure,
             // SAFETY: these bytes, aligned, whole cells of them; any four bytes are a `u32`.
-            cells: unsafe { core::slice::from_raw_parts(structure.as_ptr().cast(), structure.len() / 4) },
+            cells: unsafe {
+                core::slice::from_raw_parts(structure.as_ptr().cast(), structure.len() / 4)
+            },
             strings,
             reservations: bytes.get(reservations as usize..)?,
             len: bytes.len(),
@@ -159,7 +166,12 @@ impl<'a> Fdt<'a> {
         loop {
             let (kind, next) = self.token(at);
             if kind != kind::NOP {
-                break Node { fdt: self, parent: None, name: 4 * at + 4, at: next };
+                break Node {
+                    fdt: self,
+                    parent: None,
+                    name: 4 * at + 4,
+                    at: next,
+                };
             }
             at = next;
         }
@@ -168,7 +180,12 @@ impl<'a> Fdt<'a> {
     /// The node /chosen, which the loader fills (section 3.6).
     #[must_use]
     pub fn chosen(&'a self) -> Option<Node<'a>> {
-        (self.chosen != 0).then_some(Node { fdt: self, parent: None, name: 0, at: self.chosen })
+        (self.chosen != 0).then_some(Node {
+            fdt: self,
+            parent: None,
+            name: 0,
+            at: self.chosen,
+        })
     }
 
     /// Entry `n` of the memory that nothing may touch (section 5.3). The last is a pair of zeros.
@@ -191,7 +208,7 @@ pub struct Node<'a> {
     pub parent: Option<&'a Node<'a>>,
     /// Where its name begins in the structure, with the unit address.
     pub name: usize,
-    /// The cell of its first property, which also tells it from every other node.
+    /// The cell of its first property.
     pub at: usize,
 }
 
@@ -217,7 +234,9 @@ impl<'a> Node<'a> {
             match u32::from_be(kind) {
                 kind::PROPERTY => {
                     // Most names end here: few begin alike.
-                    if fdt.strings.get(from) == name.first() && behind(fdt.strings, from, name) == Some(0) {
+                    if fdt.strings.get(from) == name.first()
+                        && behind(fdt.strings, from, name) == Some(0)
+                    {
                         return part(fdt.structure, 4 * at + 12, len);
                     }
                     at += 3 + len.div_ceil(4);

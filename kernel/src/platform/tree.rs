@@ -132,7 +132,11 @@ pub fn read(fdt: &Fdt<'_>, tree: Range, board: &mut Board) -> Result<(), BoardEr
         board,
         gic: Err(BoardError::NoGic),
     };
-    reader.visit(&root, chosen.and_then(|chosen| console(&root, &chosen)), true);
+    reader.visit(
+        &root,
+        chosen.and_then(|chosen| console(&root, &chosen)),
+        true,
+    );
     let gic = reader.gic;
     if let Some(chosen) = chosen {
         read_chosen(&chosen, board);
@@ -196,7 +200,9 @@ impl Reader<'_> {
             self.place(node);
         }
         let mut at = node.at;
-        let mut name = path.and_then(|path| path.get(1..)).map(|path| until(path, b'/'));
+        let mut name = path
+            .and_then(|path| path.get(1..))
+            .map(|path| until(path, b'/'));
         loop {
             let (kind, next) = node.fdt.token(at);
             at = match kind {
