@@ -207,6 +207,11 @@ impl Vgic<'_> {
         size: u8,
         value: u64,
     ) -> u32 {
+        // Neither the distributor's own registers, nor GICD_SGIR.
+        let low = offset & 0xffff;
+        if low < 0x80 || low == 0xf00 {
+            return 0;
+        }
         let (register, place) = self.decode(vcpu, frame, offset, size);
         let Spot { home, word, bit } = place.spot();
         let value = value as u32;

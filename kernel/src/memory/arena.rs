@@ -4,7 +4,7 @@
 //! first guest starts.
 
 use super::Range;
-use crate::arch::mmu;
+use crate::arch::{copy, mmu};
 use crate::fault::defect;
 use stage2::Pa;
 
@@ -63,7 +63,7 @@ impl Arena {
         let len = count as u64 * 4096;
         let pa = self.take(len, len.next_power_of_two());
         // SAFETY: just taken; the window shows it.
-        unsafe { core::ptr::write_bytes(mmu::window(pa) as *mut u8, 0, len as usize) }
+        unsafe { copy::clear(mmu::window(pa) as *mut u8, len as usize) }
         pa
     }
 

@@ -4,6 +4,8 @@
 //! and what was read once can be read again. Real boards' trees break the specification's rules on names and lengths, so
 //! only what a walk relies on is asked: sizes, offsets, names that end, nodes that close. Names are bytes.
 //!
+//! A walk goes from token to token, a cell at a time; a name or a value is looked at only where somebody asks for it.
+//!
 //! All of it runs once: the readers are functions of their own, which keeps the code small.
 
 use crate::memory::Range;
@@ -16,30 +18,33 @@ const DEEPEST: usize = 32;
 pub const LARGEST: usize = 2 << 20;
 
 /// The tokens of the structure block (section 5.4.1).
-mod kind {
+pub mod kind {
+    /// A node begins; its name follows.
     pub const BEGIN: u32 = 1;
+    /// A node ends.
     pub const END: u32 = 2;
+    /// A property: the length of its value, where its name is, the value.
     pub const PROPERTY: u32 = 3;
+    /// Nothing.
     pub const NOP: u32 = 4;
+    /// The structure ends.
     pub const STOP: u32 = 9;
+    /// No token.
+    pub const NONE: u32 = 0;
 }
 
 /// A tree that can be walked.
 #[derive(Clone, Copy)]
 pub struct Fdt<'a> {
     structure: &'a [u8],
+    /// The same in cells, as they lie there: big-endian.
+    cells: &'a [u32],
+    /// Up to the last zero: every name that begins in it ends in it.
     strings: &'a [u8],
     reservations: &'a [u8],
     len: usize,
-}
-
-/// A token with what belongs to it: the name of a node or of a property, and the property's value.
-struct Token<'a> {
-    kind: u32,
-    name: &'a [u8],
-    value: &'a [u8],
-    /// The cell at which the next token is.
-    next: usize,
+    /// The cell of the first property of /chosen; 0 if there is none.
+    chosen: usize,
 }
 
 impl<'a> Fdt<'a> {
@@ -67,24 +72,44 @@ impl<'a> Fdt<'a> {
             return None;
         }
         let bytes = part(bytes, 0, len as usize)?;
-        let fdt = Self {
-            structure: part(bytes, structure as usize, structure_len as usize)?,
-            strings: part(bytes, strings as usize, strings_len as usize)?,
+        let structure = part(bytes, structure as usize, structure_len as usize)?;
+        // Section 5.4 aligns the block, and the boot protocol the tree.
+        if !(structure.as_ptr() as usize).is_multiple_of(4) {
+            return None;
+        }
+        let mut strings = part(bytes, strings as usize, strings_len as usize)?;
+        while let [rest @ .., 1..=u8::MAX] = strings {
+            strings = rest;
+        }
+        let mut fdt = Self {
+            structure,
+            // SAFETY: these bytes, aligned, whole cells of them; any four bytes are a `u32`.
+            cells: unsafe {
+                core::slice::from_raw_parts(structure.as_ptr().cast(), structure.len() / 4)
+            },
+            strings,
             reservations: bytes.get(reservations as usize..)?,
             len: bytes.len(),
+            chosen: 0,
         };
         let (mut at, mut depth) = (0, 0usize);
         loop {
-            let token = fdt.token(at)?;
-            at = token.next;
-            match token.kind {
+            let (kind, next) = fdt.token(at);
+            match kind {
                 kind::BEGIN if depth == DEEPEST => return None,
-                kind::BEGIN => depth += 1,
+                kind::BEGIN => {
+                    if depth == 1 && behind(structure, 4 * at + 4, b"chosen") == Some(0) {
+                        fdt.chosen = next;
+                    }
+                    depth += 1;
+                }
                 kind::END => depth = depth.checked_sub(1)?,
-                kind::PROPERTY => {}
-                _ if depth != 0 => return None,
-                _ => break,
+                kind::PROPERTY if fdt.name_of(at) < fdt.strings.len() => {}
+                kind::NOP => {}
+                kind::STOP if depth == 0 => break,
+                _ => return None,
             }
+            at = next;
         }
         // The reservations end with a pair of zeros.
         let mut n = 0;
@@ -94,34 +119,38 @@ impl<'a> Fdt<'a> {
         Some(fdt)
     }
 
-    /// The token at a cell.
+    /// The kind of the token at a cell, and the cell of the next one. Behind the structure nothing is of a kind.
     #[inline(never)]
-    fn token(&self, mut at: usize) -> Option<Token<'a>> {
-        while cell(self.structure, at)? == kind::NOP {
-            at += 1;
-        }
-        let kind = cell(self.structure, at)?;
-        let mut token = Token {
-            kind,
-            name: &[],
-            value: &[],
-            next: at + 1,
-        };
+    pub fn token(&self, at: usize) -> (u32, usize) {
+        let kind = self.cell(at);
+        let mut next = at + 1;
         match kind {
-            kind::BEGIN => {
-                token.name = string(self.structure, 4 * at + 4)?;
-                token.next += token.name.len() / 4 + 1;
-            }
-            kind::PROPERTY => {
-                let len = cell(self.structure, at + 1)? as usize;
-                token.name = string(self.strings, cell(self.structure, at + 2)? as usize)?;
-                token.value = part(self.structure, 4 * at + 12, len)?;
-                token.next += 2 + len.div_ceil(4);
-            }
-            kind::END | kind::STOP => {}
-            _ => return None,
+            // The name ends in the first cell with a zero byte.
+            kind::BEGIN => loop {
+                let Some(&cell) = self.cells.get(next) else {
+                    return (kind::NONE, at);
+                };
+                next += 1;
+                if cell.wrapping_sub(0x0101_0101) & !cell & 0x8080_8080 != 0 {
+                    break;
+                }
+            },
+            kind::PROPERTY => next = at + 3 + (self.cell(at + 1) as usize).div_ceil(4),
+            _ => {}
         }
-        Some(token)
+        (kind, next)
+    }
+
+    /// A cell of the structure; 0 behind its end.
+    #[inline(always)]
+    fn cell(&self, at: usize) -> u32 {
+        self.cells.get(at).map_or(0, |cell| u32::from_be(*cell))
+    }
+
+    /// Where the name of the property at a cell begins in the strings.
+    #[inline(always)]
+    fn name_of(&self, at: usize) -> usize {
+        self.cell(at + 2) as usize
     }
 
     /// Length of the tree in bytes.
@@ -133,14 +162,30 @@ impl<'a> Fdt<'a> {
     /// The root.
     #[must_use]
     pub fn root(&'a self) -> Node<'a> {
-        // Its token begins the structure; `new` has seen that it closes.
-        let at = self.token(0).map_or(0, |token| token.next);
-        Node {
+        let mut at = 0;
+        loop {
+            let (kind, next) = self.token(at);
+            if kind != kind::NOP {
+                break Node {
+                    fdt: self,
+                    parent: None,
+                    name: 4 * at + 4,
+                    at: next,
+                };
+            }
+            at = next;
+        }
+    }
+
+    /// The node /chosen, which the loader fills (section 3.6).
+    #[must_use]
+    pub fn chosen(&'a self) -> Option<Node<'a>> {
+        (self.chosen != 0).then_some(Node {
             fdt: self,
             parent: None,
-            name: b"",
-            at,
-        }
+            name: 0,
+            at: self.chosen,
+        })
     }
 
     /// Entry `n` of the memory that nothing may touch (section 5.3). The last is a pair of zeros.
@@ -157,12 +202,13 @@ impl<'a> Fdt<'a> {
 /// A node of a tree, and with it every node above.
 #[derive(Clone, Copy)]
 pub struct Node<'a> {
-    fdt: &'a Fdt<'a>,
+    /// Its tree.
+    pub fdt: &'a Fdt<'a>,
     /// The node it is in.
     pub parent: Option<&'a Node<'a>>,
-    /// Its name, with the unit address.
-    name: &'a [u8],
-    /// The cell of its first property, which also tells it from every other node.
+    /// Where its name begins in the structure, with the unit address.
+    pub name: usize,
+    /// The cell of its first property.
     pub at: usize,
 }
 
@@ -180,17 +226,26 @@ impl<'a> Node<'a> {
     #[must_use]
     #[inline(never)]
     pub fn property(&self, name: &[u8]) -> Option<&'a [u8]> {
+        let fdt = self.fdt;
         let mut at = self.at;
-        loop {
-            let token = self.fdt.token(at)?;
-            if token.kind != kind::PROPERTY {
-                return None;
+        // As `token` would, without a call for each.
+        while let Some(&[kind, len, from]) = fdt.cells.get(at..)?.first_chunk() {
+            let (len, from) = (u32::from_be(len) as usize, u32::from_be(from) as usize);
+            match u32::from_be(kind) {
+                kind::PROPERTY => {
+                    // Most names end here: few begin alike.
+                    if fdt.strings.get(from) == name.first()
+                        && behind(fdt.strings, from, name) == Some(0)
+                    {
+                        return part(fdt.structure, 4 * at + 12, len);
+                    }
+                    at += 3 + len.div_ceil(4);
+                }
+                kind::NOP => at += 1,
+                _ => break,
             }
-            if token.name == name {
-                return Some(token.value);
-            }
-            at = token.next;
         }
+        None
     }
 
     /// Whether a property is there with this value.
@@ -234,42 +289,44 @@ impl<'a> Node<'a> {
         )
     }
 
-    /// Its children.
-    #[must_use]
-    pub fn children(&'a self) -> Children<'a> {
-        Children {
-            node: self,
-            at: self.at,
-            depth: 0,
-        }
-    }
-
     /// Whether this is its name, given with or without the unit address.
     #[must_use]
     #[inline(never)]
     pub fn is_named(&self, name: &[u8]) -> bool {
-        part(self.name, 0, name.len()) == Some(name)
-            && *self.name.get(name.len()).unwrap_or(&b'@') == b'@'
+        matches!(behind(self.fdt.structure, self.name, name), Some(0 | b'@'))
     }
 
     /// A child by its name, given with or without the unit address.
     #[must_use]
     #[inline(never)]
     pub fn child(&'a self, name: &[u8]) -> Option<Node<'a>> {
-        self.children().find(|child| child.is_named(name))
+        let (mut at, mut depth) = (self.at, 0usize);
+        loop {
+            let (kind, next) = self.fdt.token(at);
+            match kind {
+                kind::BEGIN => {
+                    let child = self.below(at, next);
+                    if depth == 0 && child.is_named(name) {
+                        return Some(child);
+                    }
+                    depth += 1;
+                }
+                kind::END => depth = depth.checked_sub(1)?,
+                kind::PROPERTY | kind::NOP => {}
+                _ => return None,
+            }
+            at = next;
+        }
     }
 
-    /// Where the node at a path below this one is.
+    /// The child whose token is at a cell, and the token behind that at another.
     #[must_use]
-    pub fn find(&self, mut path: &[u8]) -> Option<usize> {
-        let mut at = self.at;
-        loop {
-            let name = until(path, b'/');
-            at = Node { at, ..*self }.child(name)?.at;
-            match path.get(name.len() + 1..) {
-                Some(rest) => path = rest,
-                None => return Some(at),
-            }
+    pub fn below(&'a self, token: usize, at: usize) -> Node<'a> {
+        Node {
+            fdt: self.fdt,
+            parent: Some(self),
+            name: 4 * token + 4,
+            at,
         }
     }
 
@@ -277,44 +334,23 @@ impl<'a> Node<'a> {
     #[must_use]
     #[inline(never)]
     pub fn is_enabled(&self) -> bool {
-        self.property(b"status").is_none()
-            || self.says(b"status", b"okay\0")
-            || self.says(b"status", b"ok\0")
-    }
-}
-
-/// The children of a node, one after the other.
-pub struct Children<'a> {
-    node: &'a Node<'a>,
-    at: usize,
-    depth: usize,
-}
-
-impl<'a> Iterator for Children<'a> {
-    type Item = Node<'a>;
-
-    #[inline(never)]
-    fn next(&mut self) -> Option<Node<'a>> {
-        loop {
-            let token = self.node.fdt.token(self.at)?;
-            match token.kind {
-                kind::BEGIN => self.depth += 1,
-                // `at` stays at the node's own end.
-                kind::END => self.depth = self.depth.checked_sub(1)?,
-                kind::STOP => return None,
-                _ => {}
-            }
-            self.at = token.next;
-            if token.kind == kind::BEGIN && self.depth == 1 {
-                return Some(Node {
-                    fdt: self.node.fdt,
-                    parent: Some(self.node),
-                    name: token.name,
-                    at: self.at,
-                });
-            }
+        match self.property(b"status") {
+            Some(status) => status == b"okay\0" || status == b"ok\0",
+            None => true,
         }
     }
+}
+
+/// The byte that follows `name` where it stands at `from`, if it does.
+#[inline(never)]
+fn behind(bytes: &[u8], from: usize, name: &[u8]) -> Option<u8> {
+    let mut rest = bytes.get(from..)?.iter();
+    for byte in name {
+        if rest.next() != Some(byte) {
+            return None;
+        }
+    }
+    rest.next().copied()
 }
 
 /// `len` bytes of a value.

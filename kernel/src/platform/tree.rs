@@ -1,7 +1,7 @@
 //! Reads the board from its device tree (Devicetree Specification 0.4).
 
 use super::board::{Board, BoardError, GicAddresses};
-use super::fdt::{Fdt, Node, cell, number, string, until};
+use super::fdt::{Fdt, Node, cell, kind, number, string, until};
 use super::uart::UartKind;
 use crate::arch::mmu::REACH;
 use crate::memory::{Frames, Range};
@@ -119,7 +119,7 @@ fn interrupt(node: &Node<'_>, n: usize) -> Option<u32> {
 /// What the board lacks. What was found is there all the same: the serial port, so that it can be said.
 pub fn read(fdt: &Fdt<'_>, tree: Range, board: &mut Board) -> Result<(), BoardError> {
     let root = fdt.root();
-    let console = console(&root).unwrap_or(0);
+    let chosen = fdt.chosen();
     board.reserved.add(tree);
     let mut n = 0;
     while let Some(range) = fdt.reservation(n)
@@ -130,12 +130,15 @@ pub fn read(fdt: &Fdt<'_>, tree: Range, board: &mut Board) -> Result<(), BoardEr
     }
     let mut reader = Reader {
         board,
-        console,
         gic: Err(BoardError::NoGic),
     };
-    reader.visit(&root);
+    reader.visit(
+        &root,
+        chosen.and_then(|chosen| console(&root, &chosen)),
+        true,
+    );
     let gic = reader.gic;
-    if let Some(chosen) = root.child(b"chosen") {
+    if let Some(chosen) = chosen {
         read_chosen(&chosen, board);
     }
     gic?;
@@ -151,14 +154,14 @@ pub fn read(fdt: &Fdt<'_>, tree: Range, board: &mut Board) -> Result<(), BoardEr
     Ok(())
 }
 
-/// Where the node is that /chosen/stdout-path names, by path or by alias.
-fn console(root: &Node<'_>) -> Option<usize> {
-    let value = string(root.child(b"chosen")?.property(b"stdout-path")?, 0)?;
+/// The path of the node that /chosen/stdout-path names, by path or by alias.
+fn console<'a>(root: &'a Node<'a>, chosen: &Node<'a>) -> Option<&'a [u8]> {
+    let value = string(chosen.property(b"stdout-path")?, 0)?;
     let mut path = until(value, b':');
     if path.first() != Some(&b'/') {
         path = string(root.child(b"aliases")?.property(path)?, 0)?;
     }
-    root.find(path.strip_prefix(b"/")?)
+    Some(path)
 }
 
 fn read_chosen(chosen: &Node<'_>, board: &mut Board) {
@@ -181,28 +184,45 @@ fn read_chosen(chosen: &Node<'_>, board: &mut Board) {
 /// A board that is being read.
 struct Reader<'b> {
     board: &'b mut Board,
-    /// Where the node of the console is, if the tree names one.
-    console: usize,
     /// Whether an interrupt controller was found.
     gic: Result<(), BoardError>,
 }
 
 impl Reader<'_> {
-    /// Looks at every node below one that is enabled, and at the console. The tree's check bounds the depth.
+    /// Looks at a node and at all below it, if they are used: not those that are not enabled, and nothing below them, but
+    /// the console, to which `path` leads from the node. Returns the cell behind its end. The tree's check bounds the depth.
     #[inline(never)]
-    fn visit(&mut self, bus: &Node<'_>) {
-        for node in bus.children() {
-            if node.is_enabled() || node.at == self.console {
-                self.look(&node);
-                self.place(&node, bus);
-                self.visit(&node);
+    fn visit(&mut self, node: &Node<'_>, path: Option<&[u8]>, mut is_used: bool) -> usize {
+        let is_console = path == Some(&[]);
+        is_used = is_console || is_used && node.is_enabled();
+        if is_used {
+            self.look(node, is_console);
+            self.place(node);
+        }
+        let mut at = node.at;
+        let mut name = path
+            .and_then(|path| path.get(1..))
+            .map(|path| until(path, b'/'));
+        loop {
+            let (kind, next) = node.fdt.token(at);
+            at = match kind {
+                kind::PROPERTY | kind::NOP => next,
+                kind::BEGIN => {
+                    let child = node.below(at, next);
+                    // The first that the path can mean is the one.
+                    let name = name.take_if(|name| child.is_named(name));
+                    let path = path.and_then(|path| path.get(1 + name?.len()..));
+                    self.visit(&child, path, is_used)
+                }
+                kind::END => return next,
+                _ => return at,
             }
         }
     }
 
     /// Takes note of a part that the kernel drives.
     #[inline(never)]
-    fn look(&mut self, node: &Node<'_>) {
+    fn look(&mut self, node: &Node<'_>, is_console: bool) {
         let Some(part) = part(node) else {
             return;
         };
@@ -224,7 +244,7 @@ impl Reader<'_> {
                     UartKind::Cadence
                 };
                 let registers = reg(node, 0);
-                if (self.board.uart.is_none() || node.at == self.console)
+                if (self.board.uart.is_none() || is_console)
                     && registers.len() != 0
                     && let Some(intid) = interrupt(node, 0)
                 {
@@ -286,8 +306,11 @@ impl Reader<'_> {
 
     /// Takes note of what a node is by its place in the tree: RAM, a core, a reservation.
     #[inline(never)]
-    fn place(&mut self, node: &Node<'_>, bus: &Node<'_>) {
+    fn place(&mut self, node: &Node<'_>) {
         let board = &mut *self.board;
+        let Some(bus) = node.parent else {
+            return;
+        };
         let is_ram = bus.parent.is_none() && node.says(b"device_type", b"memory\0");
         if is_ram || bus.is_named(b"reserved-memory") {
             let is_hidden = node.property(b"no-map").is_some();

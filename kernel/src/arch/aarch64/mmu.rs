@@ -163,23 +163,33 @@ impl<'a> Map<'a> {
         let offset = pa.wrapping_sub(va);
         while va < end {
             let (mut table, mut shift) = (self.root, 30);
-            let size = loop {
-                let place = (window(table) as *mut u64).wrapping_add((va >> shift) as usize & 511);
+            va += loop {
+                let index = (va >> shift) & 511;
+                let place = (window(table) as *mut u64).wrapping_add(index as usize);
                 // SAFETY: an entry of one of these tables, which came from the arena and which the window shows.
                 let old = unsafe { place.read() };
-                let is_table = shift != 12 && old & 3 == 3;
                 let size = 1u64 << shift;
                 let pa = va.wrapping_add(offset);
-                if shift == 12 || !is_table && (va | pa) & (size - 1) == 0 && end - va >= size {
-                    let page = if shift == 12 { descriptor::TABLE_OR_PAGE } else { 0 };
+                let entry = pa & descriptor::ADDRESS | flags;
+                if shift == 12 {
+                    // All that are in this table.
+                    let count = ((end - va) >> 12).min(512 - index);
+                    for page in 0..count {
+                        let entry = (entry | descriptor::TABLE_OR_PAGE) + (page << 12);
+                        // SAFETY: as above.
+                        unsafe { place.add(page as usize).write(entry) }
+                    }
+                    break count << 12;
+                }
+                let is_table = old & 3 == 3;
+                if !is_table && (va | pa) & (size - 1) == 0 && end - va >= size {
                     // SAFETY: as above.
-                    unsafe { place.write(pa & descriptor::ADDRESS | flags | page) }
+                    unsafe { place.write(entry) }
                     break size;
                 }
                 shift -= 9;
                 table = if is_table { Pa::new(old & descriptor::ADDRESS) } else { self.split(place, old, shift) };
             };
-            va += size;
         }
     }
 
@@ -188,8 +198,10 @@ impl<'a> Map<'a> {
     fn split(&mut self, place: *mut u64, old: u64, shift: u32) -> Pa {
         let table = self.arena.frames(1);
         let page = if shift == 12 { descriptor::TABLE_OR_PAGE } else { 0 };
-        for index in 0..512 {
-            let piece = if old & descriptor::VALID == 0 { descriptor::NONE } else { old + ((index as u64) << shift) | page };
+        // Of none at all there are no pieces: a frame comes zeroed.
+        let pieces = if old & descriptor::VALID == 0 { 0 } else { 512 };
+        for index in 0..pieces {
+            let piece = old + ((index as u64) << shift) | page;
             // SAFETY: a frame that was just taken, and an entry that `add` has found.
             unsafe { (window(table) as *mut u64).add(index).write(piece) }
         }

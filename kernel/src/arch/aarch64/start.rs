@@ -70,8 +70,12 @@ primary_start:
     dmb     sy
     mov     x7, x1
     adrp    x8, __boot_tables_end
+    mrs     x9, ctr_el0
+    ubfx    x9, x9, #16, #4                 // DminLine
+    mov     x10, #4
+    lsl     x10, x10, x9
 1:  dc      ivac, x7
-    add     x7, x7, #16                     // no line is shorter
+    add     x7, x7, x10
     cmp     x7, x8
     b.lo    1b
     dsb     sy
