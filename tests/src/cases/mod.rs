@@ -10,6 +10,7 @@ mod guests;
 mod host;
 mod laboratory;
 mod lateness;
+mod loads;
 mod menu;
 mod multi;
 mod native;
@@ -36,6 +37,7 @@ pub fn all() -> Vec<Case> {
         boot::cases(),
         menu::cases(),
         fault::cases(),
+        loads::cases(),
         budget::cases(),
         repeat::cases(),
         host::cases(),
