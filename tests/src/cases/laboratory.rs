@@ -1,12 +1,13 @@
 //! The laboratory: its quick form is within the budgets, repeats exactly, and sees a slower kernel.
 
-use crate::case::{Case, Failure, case, ensure};
+use crate::case::{Case, Failure, case, ensure, long_case};
 use crate::context::Context;
 use std::path::Path;
 use tessera::bench::bench_guest::{self, Amount, Form};
 use tessera::bench::budgets::{self, Budgets};
 use tessera::bench::lab::Lab;
 use tessera::bench::report::Report;
+use tessera::bench::same::differences;
 use tessera::board::Board;
 use tessera::commands::bench::{Request, measure};
 use tessera::project::Project;
@@ -29,6 +30,10 @@ pub fn cases() -> Vec<Case> {
             "two runs of the bench guest cost the same, to the instruction",
             same,
         ),
+        long_case(
+            "two runs of `bench --quick --peer xen` give the same report, to the instruction",
+            same_report,
+        ),
         case(
             "a kernel with a slower hypercall is over the budget of `hypercall`",
             slower,
@@ -38,15 +43,7 @@ pub fn cases() -> Vec<Case> {
 
 fn quick(context: &Context<'_>) -> Result<(), Failure> {
     let project = &context.shared().project;
-    let request = Request {
-        quick: true,
-        peers: Vec::new(),
-        json: None,
-        html: None,
-        save: false,
-        permission: Permission::Install,
-    };
-    let mut report = measure(project, &request);
+    let mut report = measure(project, &request(&[]));
     let budgets = Budgets::read(project)?;
     budgets.apply(&mut report);
     let mut wrong = budgets.wrong(&report);
@@ -60,6 +57,44 @@ fn quick(context: &Context<'_>) -> Result<(), Failure> {
         report.workloads.len()
     ));
     ensure(wrong.is_empty(), || wrong.join("; "))
+}
+
+fn request(peers: &[&str]) -> Request {
+    Request {
+        quick: true,
+        peers: peers.iter().map(ToString::to_string).collect(),
+        only: None,
+        json: None,
+        html: None,
+        save: false,
+        permission: Permission::Install,
+    }
+}
+
+/// Everything that is measured, twice.
+fn same_report(context: &Context<'_>) -> Result<(), Failure> {
+    let project = &context.shared().project;
+    let run = |name: &str| -> Result<Report, Failure> {
+        let report = measure(project, &request(&["xen"]));
+        let wrong = report.missing.iter().find(|m| !m.known);
+        ensure(wrong.is_none(), || {
+            let what = wrong.map_or_else(String::new, |m| format!("{}: {}", m.what, m.why));
+            format!("not measured: {what}")
+        })?;
+        let json = serde_json::to_vec_pretty(&report).map_err(|e| Failure::new(e.to_string()))?;
+        std::fs::write(context.file(name), json)?;
+        Ok(report)
+    };
+    let (first, second) = (run("first.json")?, run("second.json")?);
+    context.note(format!(
+        "{} events, {} views, {} latencies, {} workloads",
+        first.events.len(),
+        first.views.len(),
+        first.latencies.len(),
+        first.workloads.len()
+    ));
+    let differ = differences(&first, &second);
+    ensure(differ.is_empty(), || differ.join("; "))
 }
 
 fn lab(context: &Context<'_>, project: Project) -> Result<Lab, Failure> {
@@ -80,14 +115,9 @@ fn same(context: &Context<'_>) -> Result<(), Failure> {
             !first.events.is_empty() && !first.timelines.is_empty() | (form == Form::Pinned),
             || format!("nothing was measured, {}", form.name()),
         )?;
-        ensure(first == second, || {
-            let differs = first
-                .events
-                .iter()
-                .zip(&second.events)
-                .find(|(a, b)| a != b);
-            let name = differs.map_or("another part", |(a, _)| a.name.as_str());
-            format!("two runs differ, {}: {name}", form.name())
+        let differ = differences(&first, &second);
+        ensure(differ.is_empty(), || {
+            format!("two runs differ, {}: {}", form.name(), differ.join("; "))
         })?;
     }
     Ok(())

@@ -26,6 +26,7 @@ pub mod record;
 pub mod report;
 pub mod rows;
 pub mod run;
+pub mod same;
 pub mod size;
 pub mod source;
 pub mod spy;
