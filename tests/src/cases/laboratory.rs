@@ -2,7 +2,7 @@
 
 use crate::case::{Case, Failure, case, ensure, long_case};
 use crate::context::Context;
-use std::path::Path;
+use crate::copy::Copy;
 use tessera::bench::bench_guest::{self, Amount, Form};
 use tessera::bench::budgets::{self, Budgets};
 use tessera::bench::lab::Lab;
@@ -131,9 +131,8 @@ const PLACE: (&str, &str) = (
 
 fn slower(context: &Context<'_>) -> Result<(), Failure> {
     let project = &context.shared().project;
-    let copy = context.file("source");
-    copy_source(project.root(), &copy)?;
-    let call = copy.join("kernel/src/exit/call.rs");
+    let copy = Copy::of(context)?;
+    let call = copy.root().join("kernel/src/exit/call.rs");
     let text = std::fs::read_to_string(&call)?;
     ensure(text.matches(PLACE.0).count() == 1, || {
         format!("the place for the delay is not in {}", call.display())
@@ -154,7 +153,7 @@ fn slower(context: &Context<'_>) -> Result<(), Failure> {
     let names = |lines: &[String]| lines.iter().any(|l| l.starts_with("hypercall ("));
     let now = over(project.clone())?;
     ensure(!names(&now), || format!("over already: {}", now.join("; ")))?;
-    let slow = over(Project::at(&copy)?)?;
+    let slow = over(Project::at(copy.root())?)?;
     ensure(names(&slow), || {
         format!("not noticed; over are: {}", slow.join("; "))
     })?;
@@ -163,27 +162,5 @@ fn slower(context: &Context<'_>) -> Result<(), Failure> {
             .find(|l| l.starts_with("hypercall ("))
             .unwrap_or_default(),
     );
-    Ok(())
-}
-
-/// Copies the project's source; what is there already keeps what was built of it.
-fn copy_source(from: &Path, to: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)?.flatten() {
-        let name = entry.file_name();
-        if name == "target" || name.to_string_lossy().starts_with('.') && name != ".cargo" {
-            continue;
-        }
-        let (path, copy) = (entry.path(), to.join(&name));
-        if path.is_dir() {
-            copy_source(&path, &copy)?;
-            continue;
-        }
-        // An old time would make cargo build again what has not changed.
-        let bytes = std::fs::read(&path)?;
-        if std::fs::read(&copy).ok().as_ref() != Some(&bytes) {
-            std::fs::write(&copy, bytes)?;
-        }
-    }
     Ok(())
 }

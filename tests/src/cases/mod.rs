@@ -17,6 +17,7 @@ mod native;
 mod peer;
 mod refuse;
 mod repeat;
+mod requests;
 mod restart;
 mod trace;
 
@@ -30,6 +31,7 @@ pub fn all() -> Vec<Case> {
         multi::cases(),
         guests::cases(),
         laboratory::cases(),
+        requests::cases(),
         native::cases(),
         peer::cases(),
         counts::cases(),
