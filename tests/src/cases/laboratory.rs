@@ -3,13 +3,17 @@
 use crate::case::{Case, Failure, case, ensure, long_case};
 use crate::context::Context;
 use crate::copy::Copy;
+use std::path::Path;
 use tessera::bench::bench_guest::{self, Amount, Form};
 use tessera::bench::budgets::{self, Budgets};
 use tessera::bench::lab::Lab;
 use tessera::bench::report::Report;
 use tessera::bench::same::differences;
+use tessera::bench::source::Count;
+use tessera::bench::{line_table, size};
 use tessera::board::Board;
 use tessera::commands::bench::{Request, measure};
+use tessera::program::Profile;
 use tessera::project::Project;
 use tessera::setup::Permission;
 
@@ -33,6 +37,10 @@ pub fn cases() -> Vec<Case> {
         long_case(
             "two runs of `bench --quick --peer xen` give the same report, to the instruction",
             same_report,
+        ),
+        case(
+            "source at EL2 is counted as far as the kernel is made of it",
+            source,
         ),
         case(
             "a kernel with a slower hypercall is over the budget of `hypercall`",
@@ -121,6 +129,43 @@ fn same(context: &Context<'_>) -> Result<(), Failure> {
         })?;
     }
     Ok(())
+}
+
+/// Files of the kernel's packages that only the host uses.
+const OF_THE_HOST: [&str; 2] = ["crates/sched/src/rta.rs", "crates/trace/src/read.rs"];
+
+fn source(context: &Context<'_>) -> Result<(), Failure> {
+    let project = &context.shared().project;
+    let elf = &context.system("phone", Profile::Release)?.elf;
+    let counted = size::source(project, elf)?;
+    let text = |path: &Path| counted.get(path).map_or("", String::as_str);
+    for path in OF_THE_HOST {
+        let known = counted.contains_key(Path::new(path));
+        let lines = Count::of(text(Path::new(path))).lines;
+        ensure(known && lines == 0, || {
+            format!("{lines} lines of {path} are counted")
+        })?;
+    }
+    let mut there = 0;
+    for (path, lines) in line_table::read(elf, project.root())? {
+        if !counted.contains_key(&path) {
+            continue;
+        }
+        let kept: Vec<&str> = text(&path).lines().collect();
+        // Line 0 is what the compiler made of nothing that is written.
+        for line in lines.into_iter().filter(|l| *l > 0) {
+            let is_kept = kept.get(line - 1).is_some_and(|l| !l.trim().is_empty());
+            ensure(is_kept, || {
+                format!("{}:{line} is in the kernel and not counted", path.display())
+            })?;
+            there += 1;
+        }
+    }
+    let sum: u64 = counted.values().map(|t| Count::of(t).lines).sum();
+    context.note(format!(
+        "{sum} lines, {there} of them with instructions of their own"
+    ));
+    ensure(there > 3000, || format!("only {there} lines were found"))
 }
 
 /// Where the delay goes, and what it is: enough rounds to exceed any budget of an event.
