@@ -11,6 +11,7 @@ mod case;
 mod cases;
 mod console;
 mod context;
+mod copy;
 mod random;
 mod runner;
 

@@ -65,7 +65,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// The command line, as a user has it.
-fn tessera<S: AsRef<OsStr>>(context: &Context<'_>, arguments: &[S]) -> Result<Output, Failure> {
+pub fn command(context: &Context<'_>) -> Command {
     let mut command = Command::new("cargo");
     rust::clean(&mut command);
     // Where this program was built, the tool has been as well.
@@ -75,12 +75,20 @@ fn tessera<S: AsRef<OsStr>>(context: &Context<'_>, arguments: &[S]) -> Result<Ou
     command
         .current_dir(context.shared().project.root())
         .args(["run", "--quiet", "--package", "tessera", "--"])
-        .args(arguments)
         .stdin(std::process::Stdio::null());
+    command
+}
+
+/// Runs it to its end; what it said is in the transcript.
+pub fn output(context: &Context<'_>, command: &mut Command) -> Result<Output, Failure> {
     let output = command.output()?;
     context.record(&output.stdout);
     context.record(&output.stderr);
     Ok(output)
+}
+
+fn tessera<S: AsRef<OsStr>>(context: &Context<'_>, arguments: &[S]) -> Result<Output, Failure> {
+    output(context, command(context).args(arguments))
 }
 
 fn systems(root: &Path) -> Result<Vec<std::path::PathBuf>, Failure> {

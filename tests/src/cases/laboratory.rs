@@ -1,14 +1,19 @@
 //! The laboratory: its quick form is within the budgets, repeats exactly, and sees a slower kernel.
 
-use crate::case::{Case, Failure, case, ensure};
+use crate::case::{Case, Failure, case, ensure, long_case};
 use crate::context::Context;
+use crate::copy::Copy;
 use std::path::Path;
 use tessera::bench::bench_guest::{self, Amount, Form};
 use tessera::bench::budgets::{self, Budgets};
 use tessera::bench::lab::Lab;
 use tessera::bench::report::Report;
+use tessera::bench::same::differences;
+use tessera::bench::source::Count;
+use tessera::bench::{line_table, size};
 use tessera::board::Board;
 use tessera::commands::bench::{Request, measure};
+use tessera::program::Profile;
 use tessera::project::Project;
 use tessera::setup::Permission;
 
@@ -29,6 +34,14 @@ pub fn cases() -> Vec<Case> {
             "two runs of the bench guest cost the same, to the instruction",
             same,
         ),
+        long_case(
+            "two runs of `bench --quick --peer xen` give the same report, to the instruction",
+            same_report,
+        ),
+        case(
+            "source at EL2 is counted as far as the kernel is made of it",
+            source,
+        ),
         case(
             "a kernel with a slower hypercall is over the budget of `hypercall`",
             slower,
@@ -38,15 +51,7 @@ pub fn cases() -> Vec<Case> {
 
 fn quick(context: &Context<'_>) -> Result<(), Failure> {
     let project = &context.shared().project;
-    let request = Request {
-        quick: true,
-        peers: Vec::new(),
-        json: None,
-        html: None,
-        save: false,
-        permission: Permission::Install,
-    };
-    let mut report = measure(project, &request);
+    let mut report = measure(project, &request(&[]));
     let budgets = Budgets::read(project)?;
     budgets.apply(&mut report);
     let mut wrong = budgets.wrong(&report);
@@ -60,6 +65,44 @@ fn quick(context: &Context<'_>) -> Result<(), Failure> {
         report.workloads.len()
     ));
     ensure(wrong.is_empty(), || wrong.join("; "))
+}
+
+fn request(peers: &[&str]) -> Request {
+    Request {
+        quick: true,
+        peers: peers.iter().map(ToString::to_string).collect(),
+        only: None,
+        json: None,
+        html: None,
+        save: false,
+        permission: Permission::Install,
+    }
+}
+
+/// Everything that is measured, twice.
+fn same_report(context: &Context<'_>) -> Result<(), Failure> {
+    let project = &context.shared().project;
+    let run = |name: &str| -> Result<Report, Failure> {
+        let report = measure(project, &request(&["xen"]));
+        let wrong = report.missing.iter().find(|m| !m.known);
+        ensure(wrong.is_none(), || {
+            let what = wrong.map_or_else(String::new, |m| format!("{}: {}", m.what, m.why));
+            format!("not measured: {what}")
+        })?;
+        let json = serde_json::to_vec_pretty(&report).map_err(|e| Failure::new(e.to_string()))?;
+        std::fs::write(context.file(name), json)?;
+        Ok(report)
+    };
+    let (first, second) = (run("first.json")?, run("second.json")?);
+    context.note(format!(
+        "{} events, {} views, {} latencies, {} workloads",
+        first.events.len(),
+        first.views.len(),
+        first.latencies.len(),
+        first.workloads.len()
+    ));
+    let differ = differences(&first, &second);
+    ensure(differ.is_empty(), || differ.join("; "))
 }
 
 fn lab(context: &Context<'_>, project: Project) -> Result<Lab, Failure> {
@@ -80,17 +123,49 @@ fn same(context: &Context<'_>) -> Result<(), Failure> {
             !first.events.is_empty() && !first.timelines.is_empty() | (form == Form::Pinned),
             || format!("nothing was measured, {}", form.name()),
         )?;
-        ensure(first == second, || {
-            let differs = first
-                .events
-                .iter()
-                .zip(&second.events)
-                .find(|(a, b)| a != b);
-            let name = differs.map_or("another part", |(a, _)| a.name.as_str());
-            format!("two runs differ, {}: {name}", form.name())
+        let differ = differences(&first, &second);
+        ensure(differ.is_empty(), || {
+            format!("two runs differ, {}: {}", form.name(), differ.join("; "))
         })?;
     }
     Ok(())
+}
+
+/// Files of the kernel's packages that only the host uses.
+const OF_THE_HOST: [&str; 2] = ["crates/sched/src/rta.rs", "crates/trace/src/read.rs"];
+
+fn source(context: &Context<'_>) -> Result<(), Failure> {
+    let project = &context.shared().project;
+    let elf = &context.system("phone", Profile::Release)?.elf;
+    let counted = size::source(project, elf)?;
+    let text = |path: &Path| counted.get(path).map_or("", String::as_str);
+    for path in OF_THE_HOST {
+        let known = counted.contains_key(Path::new(path));
+        let lines = Count::of(text(Path::new(path))).lines;
+        ensure(known && lines == 0, || {
+            format!("{lines} lines of {path} are counted")
+        })?;
+    }
+    let mut there = 0;
+    for (path, lines) in line_table::read(elf, project.root())? {
+        if !counted.contains_key(&path) {
+            continue;
+        }
+        let kept: Vec<&str> = text(&path).lines().collect();
+        // Line 0 is what the compiler made of nothing that is written.
+        for line in lines.into_iter().filter(|l| *l > 0) {
+            let is_kept = kept.get(line - 1).is_some_and(|l| !l.trim().is_empty());
+            ensure(is_kept, || {
+                format!("{}:{line} is in the kernel and not counted", path.display())
+            })?;
+            there += 1;
+        }
+    }
+    let sum: u64 = counted.values().map(|t| Count::of(t).lines).sum();
+    context.note(format!(
+        "{sum} lines, {there} of them with instructions of their own"
+    ));
+    ensure(there > 3000, || format!("only {there} lines were found"))
 }
 
 /// Where the delay goes, and what it is: enough rounds to exceed any budget of an event.
@@ -101,9 +176,8 @@ const PLACE: (&str, &str) = (
 
 fn slower(context: &Context<'_>) -> Result<(), Failure> {
     let project = &context.shared().project;
-    let copy = context.file("source");
-    copy_source(project.root(), &copy)?;
-    let call = copy.join("kernel/src/exit/call.rs");
+    let copy = Copy::of(context)?;
+    let call = copy.root().join("kernel/src/exit/call.rs");
     let text = std::fs::read_to_string(&call)?;
     ensure(text.matches(PLACE.0).count() == 1, || {
         format!("the place for the delay is not in {}", call.display())
@@ -124,7 +198,7 @@ fn slower(context: &Context<'_>) -> Result<(), Failure> {
     let names = |lines: &[String]| lines.iter().any(|l| l.starts_with("hypercall ("));
     let now = over(project.clone())?;
     ensure(!names(&now), || format!("over already: {}", now.join("; ")))?;
-    let slow = over(Project::at(&copy)?)?;
+    let slow = over(Project::at(copy.root())?)?;
     ensure(names(&slow), || {
         format!("not noticed; over are: {}", slow.join("; "))
     })?;
@@ -133,27 +207,5 @@ fn slower(context: &Context<'_>) -> Result<(), Failure> {
             .find(|l| l.starts_with("hypercall ("))
             .unwrap_or_default(),
     );
-    Ok(())
-}
-
-/// Copies the project's source; what is there already keeps what was built of it.
-fn copy_source(from: &Path, to: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)?.flatten() {
-        let name = entry.file_name();
-        if name == "target" || name.to_string_lossy().starts_with('.') && name != ".cargo" {
-            continue;
-        }
-        let (path, copy) = (entry.path(), to.join(&name));
-        if path.is_dir() {
-            copy_source(&path, &copy)?;
-            continue;
-        }
-        // An old time would make cargo build again what has not changed.
-        let bytes = std::fs::read(&path)?;
-        if std::fs::read(&copy).ok().as_ref() != Some(&bytes) {
-            std::fs::write(&copy, bytes)?;
-        }
-    }
     Ok(())
 }

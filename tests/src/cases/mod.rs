@@ -10,12 +10,14 @@ mod guests;
 mod host;
 mod laboratory;
 mod lateness;
+mod loads;
 mod menu;
 mod multi;
 mod native;
 mod peer;
 mod refuse;
 mod repeat;
+mod requests;
 mod restart;
 mod trace;
 
@@ -29,6 +31,7 @@ pub fn all() -> Vec<Case> {
         multi::cases(),
         guests::cases(),
         laboratory::cases(),
+        requests::cases(),
         native::cases(),
         peer::cases(),
         counts::cases(),
@@ -36,6 +39,7 @@ pub fn all() -> Vec<Case> {
         boot::cases(),
         menu::cases(),
         fault::cases(),
+        loads::cases(),
         budget::cases(),
         repeat::cases(),
         host::cases(),

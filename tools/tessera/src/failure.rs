@@ -27,6 +27,8 @@ pub enum Failure {
     Budget(Vec<String>),
     /// So many things that were asked for are not in a report, which says why.
     Incomplete(usize),
+    /// So many things differ in two reports that were compared; they have been named.
+    Differ(usize),
 }
 
 /// What is missing and how a person installs it.
@@ -43,7 +45,7 @@ impl Failure {
     #[must_use]
     pub fn code(&self) -> u8 {
         match self {
-            Self::Internal(_) | Self::Tests => 1,
+            Self::Internal(_) | Self::Tests | Self::Differ(_) => 1,
             Self::Usage(_) => 2,
             Self::Refused(_) => 3,
             Self::Missing(_) => 4,
@@ -65,7 +67,7 @@ impl Failure {
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  success (with --until: a console line matched)
-  1  an internal error, or tests failed
+  1  an internal error, tests failed, or the reports of bench --compare differ
   2  the command line is wrong
   3  the description, or an image that it names, is refused
   4  something must be installed and the tool may not or cannot do it; the commands are printed
@@ -110,6 +112,7 @@ impl fmt::Display for Failure {
                 lines.iter().try_for_each(|line| write!(f, "\n    {line}"))
             }
             Self::Incomplete(count) => write!(f, "{count} thing(s) could not be measured"),
+            Self::Differ(count) => write!(f, "{count} thing(s) differ"),
         }
     }
 }

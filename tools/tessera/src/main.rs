@@ -108,6 +108,12 @@ enum Command {
         /// Write bench/results and the table in the README.
         #[arg(long)]
         save: bool,
+        /// Measure only what has this in its name, as "events, pinned" or "linux".
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+        /// Measure nothing: name each number that differs in two reports that --json has written.
+        #[arg(long, num_args = 2, value_names = ["FIRST", "SECOND"], exclusive = true)]
+        compare: Option<Vec<PathBuf>>,
         /// Install nothing: say what is missing instead.
         #[arg(long)]
         no_install: bool,
@@ -224,14 +230,20 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             json,
             html,
             save,
+            only,
+            compare,
             no_install,
         } => {
+            if let Some([first, second]) = compare.as_deref() {
+                return commands::bench::compare(first, second);
+            }
             let request = commands::bench::Request {
                 quick,
                 peers: peer,
                 json,
                 html,
                 save,
+                only,
                 permission: permission(no_install),
             };
             commands::bench::bench(&project, &request)

@@ -73,11 +73,15 @@ pub fn qemu(permission: Permission) -> Result<PathBuf, Failure> {
     if let Some((path, _)) = find_qemu() {
         return Ok(path);
     }
-    install(
-        &["qemu-system-arm"],
-        "QEMU for 64-bit Arm, which is the board",
-        permission,
-    )?;
+    let (major, minor) = QEMU_FLOOR;
+    let what = match any_qemu() {
+        Some((path, version, _)) => format!(
+            "QEMU {major}.{minor} or newer for 64-bit Arm; {} is {version}",
+            path.display()
+        ),
+        None => "QEMU for 64-bit Arm, which is the board".into(),
+    };
+    install(&["qemu-system-arm"], &what, permission)?;
     find_qemu().map(|(path, _)| path).ok_or_else(|| {
         Failure::Missing(Missing {
             what: vec![format!(
@@ -92,12 +96,18 @@ pub fn qemu(permission: Permission) -> Result<PathBuf, Failure> {
 /// QEMU and its version, if it is good enough.
 #[must_use]
 pub fn find_qemu() -> Option<(PathBuf, String)> {
+    let (path, version, numbers) = any_qemu()?;
+    (numbers >= QEMU_FLOOR).then_some((path, version))
+}
+
+/// QEMU, its version, and that as numbers.
+fn any_qemu() -> Option<(PathBuf, String, (u32, u32))> {
     let path = which("qemu-system-aarch64")?;
     let line = process::first_line(&path, &["--version"])?;
     let version = line.split_whitespace().nth(3)?.to_string();
     let mut numbers = version.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
     let found = (numbers.next()?, numbers.next()?);
-    (found >= QEMU_FLOOR).then_some((path, version))
+    Some((path, version, found))
 }
 
 /// Finds a Rust for the Arm machine, or installs one.

@@ -121,7 +121,7 @@ fn a_run_that_must_repeat_says_so_to_qemu() {
         ..config.clone()
     });
     assert!(
-        icount.contains("-icount shift=0,sleep=off -rtc clock=vm -seed 1"),
+        icount.contains("-icount shift=0,sleep=off -rtc clock=vm,base=1970-01-01T00:00:00 -seed 1"),
         "{icount}"
     );
     let native = arguments(&config.native("i".into(), None, Some("t".into()), "quiet"));

@@ -26,6 +26,8 @@ pub struct Row {
     pub budget: Option<f64>,
     /// Tessera on GICv3.
     pub ours: Option<f64>,
+    /// Systems that never enter EL2 for it: the hardware does it.
+    pub by_hardware: Vec<String>,
     /// Tessera on GICv2.
     pub ours_v2: Option<f64>,
     /// The bare machine on GICv3.
@@ -57,7 +59,19 @@ pub fn events(report: &Report) -> Vec<Row> {
         let budget = r.budget.map(|b| b as f64);
         (r.name.as_str(), r.title.as_str(), &r.setting, value, budget)
     });
-    rows(report, all)
+    let mut rows = rows(report, all);
+    for event in report.events.iter().filter(|e| e.entries == 0) {
+        let setting = &event.setting;
+        let row = rows.iter_mut().find(|r| {
+            (&r.name, &r.policy, r.cores) == (&event.name, &setting.policy, setting.cores)
+        });
+        if let Some(row) = row
+            && !row.by_hardware.contains(&setting.system)
+        {
+            row.by_hardware.push(setting.system.clone());
+        }
+    }
+    rows
 }
 
 /// Operations in the guest's view.
@@ -154,19 +168,28 @@ impl Row {
         matches!((self.ours, self.budget), (Some(ours), Some(budget)) if ours > budget)
     }
 
-    /// The hypervisor that costs least, of two or more that were measured; of equals Tessera.
+    /// The hypervisors that cost least, of two or more that were measured: all of them on a tie.
     #[must_use]
-    pub fn winner<'a>(&self, peers: &'a [String]) -> Option<&'a str> {
+    pub fn fewest<'a>(&self, peers: &'a [String]) -> Vec<&'a str> {
         let theirs = self.peers.iter().zip(peers);
-        let theirs = theirs.filter_map(|(value, name)| Some(((*value)?, name.as_str())));
-        let best = theirs.min_by(|a, b| a.0.total_cmp(&b.0))?;
-        let ours = self.ours?;
+        let mut all: Vec<(f64, &str)> = theirs
+            .filter_map(|(value, name)| Some(((*value)?, name.as_str())))
+            .collect();
+        let Some(ours) = self.ours.filter(|_| !all.is_empty()) else {
+            return Vec::new();
+        };
+        all.insert(0, (ours, TESSERA));
+        let least = all.iter().map(|(value, _)| *value).fold(f64::MAX, f64::min);
         // A guest's view is as coarse as its clock's tick over its rounds.
-        Some(if ours <= best.0 * EQUAL {
-            TESSERA
-        } else {
-            best.1
-        })
+        all.retain(|(value, _)| *value <= least * EQUAL);
+        all.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// The peer that costs least, if Tessera costs more.
+    #[must_use]
+    pub fn loses_to<'a>(&self, peers: &'a [String]) -> Option<&'a str> {
+        let fewest = self.fewest(peers);
+        fewest.first().copied().filter(|name| *name != TESSERA)
     }
 }
 
@@ -208,8 +231,32 @@ mod tests {
         assert_eq!(rows.len(), 2);
         assert_eq!((rows[0].ours, rows[0].ours_v2), (Some(113.0), Some(97.0)));
         assert_eq!((rows[0].native, rows[1].native), (Some(1.0), Some(1.0)));
-        assert_eq!(rows[0].winner(&peers), Some("xen"));
-        assert_eq!(rows[1].winner(&peers), None);
+        assert_eq!(rows[0].fewest(&peers), ["xen"]);
+        assert_eq!(rows[0].loses_to(&peers), Some("xen"));
+        assert_eq!(rows[1].fewest(&peers), [""; 0]);
+        assert_eq!(rows[1].loses_to(&peers), None);
         assert!(!rows[0].over() && rows[1].over());
+    }
+
+    #[test]
+    fn all_who_need_fewest_are_named_on_a_tie() {
+        let peers = ["bao", "xen"].map(String::from);
+        let row = |ours: f64, theirs: [Option<f64>; 2]| Row {
+            ours: Some(ours),
+            peers: theirs.into(),
+            ..Row::default()
+        };
+        let fewest = |row: &Row| row.fewest(&peers).join(", ");
+        assert_eq!(
+            fewest(&row(2.0, [Some(2.0), Some(2.016)])),
+            "tessera, bao, xen"
+        );
+        assert_eq!(fewest(&row(0.0, [Some(0.0), Some(1.0)])), "tessera, bao");
+        assert_eq!(fewest(&row(100.0, [Some(130.0), Some(90.0)])), "xen");
+        assert_eq!(fewest(&row(100.0, [None, Some(130.0)])), "tessera");
+        let lost = row(100.0, [Some(90.0), Some(90.0)]);
+        assert_eq!(fewest(&lost), "bao, xen");
+        assert_eq!(lost.loses_to(&peers), Some("bao"));
+        assert_eq!(row(2.0, [Some(2.0), None]).loses_to(&peers), None);
     }
 }

@@ -1,5 +1,6 @@
 //! The report as Markdown tables: for the terminal, for `bench/results/table.md`, and for the README.
 
+use crate::bench::budgets;
 use crate::bench::compare::{self, Row};
 use crate::bench::report::{Latency, Report};
 use std::fmt::Write;
@@ -48,7 +49,7 @@ pub fn tables(report: &Report) -> String {
     .concat();
     section(
         "Where Tessera is not the best, or not good enough:",
-        &losses(&all, &peers),
+        &losses(&all, &peers, report),
     );
     text
 }
@@ -90,7 +91,7 @@ fn with(rows: &[Row], peers: &[String], report: &Report, lines: bool) -> String 
     let mut table = Table::new(&head);
     for row in rows {
         let mut cells = vec![
-            format!("`{}` {}", row.name, row.title),
+            format!("`{}` {}{}", row.name, row.title, note(row)),
             core(&row.policy, row.cores),
             cell(row.budget),
             ours(row),
@@ -104,11 +105,22 @@ fn with(rows: &[Row], peers: &[String], report: &Report, lines: bool) -> String 
         }
         cells.extend(row.peers.iter().map(|p| cell(*p)));
         if !peers.is_empty() {
-            cells.push(row.winner(peers).unwrap_or("").to_string());
+            cells.push(row.fewest(peers).join(", "));
         }
         table.add(cells);
     }
     table.text()
+}
+
+/// Why a row has zeros.
+fn note(row: &Row) -> String {
+    if row.by_hardware.is_empty() {
+        return String::new();
+    }
+    format!(
+        " (the hardware does it, EL2 is not entered: {})",
+        row.by_hardware.join(", ")
+    )
 }
 
 /// What Tessera needs; marked when it is over its budget.
@@ -256,10 +268,10 @@ fn sizes(report: &Report) -> String {
 }
 
 /// Where Tessera is not the best, in plain words.
-fn losses(rows: &[Row], peers: &[String]) -> String {
+fn losses(rows: &[Row], peers: &[String], report: &Report) -> String {
     let mut text = String::new();
     for row in rows {
-        let Some(winner) = row.winner(peers).filter(|w| *w != "tessera") else {
+        let Some(winner) = row.loses_to(peers) else {
             continue;
         };
         let index = peers.iter().position(|p| p == winner);
@@ -271,13 +283,8 @@ fn losses(rows: &[Row], peers: &[String]) -> String {
             "- Tessera loses to {winner}: `{name}`, {core}: {ours}, {winner} {theirs}."
         );
     }
-    for row in rows.iter().filter(|r| r.over()) {
-        let (name, core) = (&row.name, core(&row.policy, row.cores));
-        let (ours, budget) = (cell(row.ours), cell(row.budget));
-        let _ = writeln!(
-            text,
-            "- Over its budget: `{name}`, {core}: {ours}, budget {budget}."
-        );
+    for over in budgets::over(report) {
+        let _ = writeln!(text, "- Over its budget: {over}.");
     }
     text
 }
@@ -365,6 +372,7 @@ mod tests {
                 median,
                 ..Counts::default()
             },
+            entries: 1,
             budget,
             ..Event::default()
         }
@@ -383,9 +391,35 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("Over its budget: `interrupt`, pinned: 130, budget 120"),
+            text.contains("Over its budget: interrupt (tessera, pinned, GICv3, 1 core): 130 instructions at EL2, budget 120."),
             "{text}"
         );
+    }
+
+    #[test]
+    fn all_who_need_fewest_are_named_and_a_zero_says_whose_work_it_is() {
+        let eoi = |system: &str, entries: u64, median: u64| Event {
+            name: "eoi".into(),
+            title: "acknowledge and end".into(),
+            entries,
+            ..event(system, median, None)
+        };
+        let report = Report {
+            events: vec![
+                event("tessera", 110, None),
+                event("xen", 110, None),
+                eoi("tessera", 0, 0),
+                eoi("xen", 1, 500),
+            ],
+            ..Report::default()
+        };
+        let text = tables(&report);
+        let row = |name: &str| text.lines().find(|l| l.contains(name)).unwrap_or_default();
+        assert!(row("`interrupt`").contains("| tessera, xen |"), "{text}");
+        let note = "end (the hardware does it, EL2 is not entered: tessera)";
+        assert!(row("`eoi`").contains(note), "{text}");
+        assert!(row("`eoi`").contains("| tessera"), "{text}");
+        assert!(!text.contains("loses"), "{text}");
     }
 
     #[test]

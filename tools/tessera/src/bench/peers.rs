@@ -136,7 +136,7 @@ struct Trial<'a> {
     scheduling: Scheduling,
     board: Board,
     wanted: Wanted,
-    end: &'a [&'a str],
+    end: End<'a>,
 }
 
 fn run(lab: &Lab, peer: &Found, trial: Trial<'_>) -> Result<(Vec<String>, Metered), Failure> {
@@ -152,7 +152,7 @@ fn run(lab: &Lab, peer: &Found, trial: Trial<'_>) -> Result<(Vec<String>, Metere
     let mut prepared = xen::prepare(&peer.image, place, trial.scheduling, &guest)?;
     prepared.config = quiet(prepared.config);
     let counting = &prepared.counting;
-    let (lines, metered) = lab.counted(prepared.config, End::Lines(trial.end), |config| {
+    let (lines, metered) = lab.counted(prepared.config, trial.end, |config| {
         Meter::for_peer(&lab.project, files.clone(), config, counting, &trial.wanted)
     })?;
     let mut joined = Lines::new();
@@ -210,7 +210,7 @@ fn events(
         scheduling,
         board,
         wanted,
-        end: &["bench: done"],
+        end: End::Lines(&["bench: done"]),
     };
     let (lines, meter) = run(lab, peer, trial)?;
     let setting = setting(&peer.name, board, policy(form), 1);
@@ -244,7 +244,7 @@ fn late(lab: &Lab, peer: &Found, form: Form, scheduling: Scheduling) -> Result<R
         scheduling,
         board,
         wanted: Wanted::default(),
-        end: &["rt: end of histogram"],
+        end: End::Lines(&["rt: end of histogram"]),
     };
     let (lines, _) = run(lab, peer, trial)?;
     let setting = setting(&peer.name, board, policy(form), 1);
@@ -265,7 +265,8 @@ fn linux(lab: &Lab, peer: &Found) -> Result<Report, Failure> {
         scheduling: Scheduling::Pinned,
         board,
         wanted: Wanted::default(),
-        end: &["reboot: Power down"],
+        // All of Linux is counted, as natively, and its last instructions are those that switch it off.
+        end: End::Rest(&["reboot: Power down"]),
     };
     let (_, metered) = run(lab, peer, trial)?;
     Ok(Report {

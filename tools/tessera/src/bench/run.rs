@@ -2,6 +2,7 @@
 //!
 //! Everything in it depends on virtual time only. It must be waited for what comes last: after it
 //! the machine goes on until the tool, in its own time, ends it, so nothing may be left to count.
+//! Where the last thing to be counted says nothing, it is given time: [`End::Rest`].
 
 use crate::failure::Failure;
 use crate::machine::{Config, Machine, Reading};
@@ -18,6 +19,23 @@ pub enum End<'a> {
     Off,
     /// Lines that match each of these have come.
     Lines(&'a [&'a str]),
+    /// The same, and then the guest has done the little that is left of it, of which nobody says anything.
+    Rest(&'a [&'a str]),
+}
+
+/// What is left of a guest after its last line: some thousand instructions until it has switched itself
+/// off. QEMU does some hundred million in this time.
+const REST: Duration = Duration::from_millis(500);
+
+impl End<'_> {
+    /// All lines have come: ends the machine.
+    fn reached(self, mut machine: Machine) {
+        if matches!(self, End::Rest(_)) {
+            let until = Instant::now() + REST;
+            while machine.receive(until).is_some() {}
+        }
+        machine.end();
+    }
 }
 
 /// Runs a machine; returns its console's lines.
@@ -28,7 +46,9 @@ pub enum End<'a> {
 pub fn run(config: &Config, end: End<'_>, patience: Duration) -> Result<Vec<String>, Failure> {
     let mut left = match end {
         End::Off => Vec::new(),
-        End::Lines(lines) => lines.iter().map(|l| pattern(l)).collect::<Result<_, _>>()?,
+        End::Lines(lines) | End::Rest(lines) => {
+            lines.iter().map(|l| pattern(l)).collect::<Result<_, _>>()?
+        }
     };
     let mut machine = Machine::start(config).map_err(|e| {
         Failure::Internal(format!(
@@ -50,8 +70,8 @@ pub fn run(config: &Config, end: End<'_>, patience: Duration) -> Result<Vec<Stri
                 }
                 left.retain(|p| !p.is_match(&line));
                 lines.push(line);
-                if left.is_empty() && matches!(end, End::Lines(_)) {
-                    machine.end();
+                if left.is_empty() && !matches!(end, End::Off) {
+                    end.reached(machine);
                     return Ok(lines);
                 }
             }
@@ -69,9 +89,9 @@ pub fn run(config: &Config, end: End<'_>, patience: Duration) -> Result<Vec<Stri
             Reading::Timeout if Instant::now() < until => {
                 let partial = machine.partial();
                 left.retain(|p| !p.is_match(&partial));
-                if left.is_empty() && matches!(end, End::Lines(_)) {
+                if left.is_empty() && !matches!(end, End::Off) {
                     lines.push(partial);
-                    machine.end();
+                    end.reached(machine);
                     return Ok(lines);
                 }
             }

@@ -1,8 +1,12 @@
 //! What the kernel weighs: bytes, lines of source, and what it is built of.
+//!
+//! Lines are those of this project's packages in the kernel, as far as the kernel is made of them ([`compiled`]); blanks,
+//! comments and tests are none ([`Count`]).
 
 use crate::bench::budgets::Budgets;
 use crate::bench::report::{Report, Size};
 use crate::bench::source::Count;
+use crate::bench::{compiled, line_table};
 use crate::failure::Failure;
 use crate::process;
 use crate::product::{self, Options};
@@ -28,7 +32,7 @@ pub fn measure(project: &Project, options: Options) -> Result<Report, Failure> {
     let weight = Weight::of(&elf)?;
     let step = Step::new("counting the kernel's source");
     let parts = Parts::find(project)?;
-    let count = parts.count()?;
+    let count = parts.count(project, &elf)?;
     drop(step);
     let budgets = Budgets::read(project)?.kernel;
     let row = |name: &str, title: &str, value: u64, budget: Option<u64>| Size {
@@ -201,23 +205,60 @@ impl Parts {
         })
     }
 
-    fn count(&self) -> Result<Count, Failure> {
+    fn count(&self, project: &Project, elf: &Path) -> Result<Count, Failure> {
         let mut sum = Count::default();
-        for folder in &self.own {
-            in_folder(folder, &mut sum)?;
+        for text in source_of(project, &self.own, elf)?.values() {
+            sum.add(Count::of(text));
         }
         Ok(sum)
     }
 }
 
-fn in_folder(folder: &Path, sum: &mut Count) -> Result<(), Failure> {
+/// The source that a kernel is made of: of each file of this project's packages in it, by its path from the project's root,
+/// the text without what does not count ([`compiled`]).
+///
+/// # Errors
+///
+/// What it is made of cannot be found out.
+pub fn source(project: &Project, elf: &Path) -> Result<BTreeMap<PathBuf, String>, Failure> {
+    source_of(project, &Parts::find(project)?.own, elf)
+}
+
+fn source_of(
+    project: &Project,
+    folders: &[PathBuf],
+    elf: &Path,
+) -> Result<BTreeMap<PathBuf, String>, Failure> {
+    let mut files = Vec::new();
+    for folder in folders {
+        in_folder(folder, project.root(), &mut files)?;
+    }
+    let lines = line_table::read(elf, project.root())?;
+    if !files.iter().any(|(path, _)| lines.contains_key(path)) {
+        return Err(Failure::Internal(format!(
+            "{} has no lines of {}",
+            elf.display(),
+            project.root().display()
+        )));
+    }
+    let texts = compiled::compiled(&files, &lines)?;
+    let paths = files.into_iter().map(|(path, _)| path);
+    Ok(paths.zip(texts).collect())
+}
+
+fn in_folder(
+    folder: &Path,
+    root: &Path,
+    files: &mut Vec<(PathBuf, String)>,
+) -> Result<(), Failure> {
     let entries = std::fs::read_dir(folder).map_err(|e| Failure::io(folder, &e))?;
     for path in entries.flatten().map(|e| e.path()) {
         if path.is_dir() {
-            in_folder(&path, sum)?;
+            in_folder(&path, root, files)?;
         } else if path.extension().is_some_and(|e| e == "rs") {
             let text = std::fs::read_to_string(&path).map_err(|e| Failure::io(&path, &e))?;
-            sum.add(Count::of(&text));
+            let below = path.strip_prefix(root).map(Path::to_path_buf);
+            files.push((below.unwrap_or(path), text));
         }
     }
     Ok(())

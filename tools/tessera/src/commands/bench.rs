@@ -5,7 +5,7 @@ use crate::bench::job::{self, Job};
 use crate::bench::lab::Lab;
 use crate::bench::markdown;
 use crate::bench::report::{Missing, Report};
-use crate::bench::{bench_guest, html, latency, linux, origin, peers, size};
+use crate::bench::{bench_guest, html, latency, linux, origin, peers, same, size};
 use crate::board::Board;
 use crate::failure::Failure;
 use crate::product::Options;
@@ -23,6 +23,8 @@ pub struct Request {
     pub quick: bool,
     /// Other hypervisors, by name.
     pub peers: Vec<String>,
+    /// Only measurements with this in their names.
+    pub only: Option<String>,
     /// Where the report goes as data.
     pub json: Option<PathBuf>,
     /// Where it goes as a page.
@@ -33,6 +35,30 @@ pub struct Request {
     pub permission: Permission,
 }
 
+/// Compares two reports that `--json` has written, and names what differs.
+///
+/// # Errors
+///
+/// They differ, or one is no report.
+pub fn compare(first: &Path, second: &Path) -> Result<(), Failure> {
+    let read = |path: &Path| -> Result<Report, Failure> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| Failure::Usage(format!("{} cannot be read: {e}", path.display())))?;
+        serde_json::from_str(&text)
+            .map_err(|e| Failure::Usage(format!("{} is no report: {e}", path.display())))
+    };
+    let (first, second) = (read(first)?, read(second)?);
+    let differences = same::differences(&first, &second);
+    if differences.is_empty() {
+        println!("the reports are the same, to the instruction");
+        return Ok(());
+    }
+    for line in &differences {
+        println!("{line}");
+    }
+    Err(Failure::Differ(differences.len()))
+}
+
 /// Measures and reports.
 ///
 /// # Errors
@@ -40,6 +66,11 @@ pub struct Request {
 /// A budget is exceeded, or something that was asked for is missing; the report is written
 /// nevertheless.
 pub fn bench(project: &Project, request: &Request) -> Result<(), Failure> {
+    if request.save && request.only.is_some() {
+        return Err(Failure::Usage(
+            "--save writes whole reports: leave out --only".into(),
+        ));
+    }
     let start = Instant::now();
     let mut report = measure(project, request);
     Budgets::read(project)?.apply(&mut report);
@@ -70,7 +101,7 @@ pub fn measure(project: &Project, request: &Request) -> Report {
     let peers = peers::known(&request.peers, &mut report);
     let folder = project.target().join("bench");
     match Lab::new(project.clone(), folder, request.permission, request.quick) {
-        Ok(lab) => machines(&lab, &peers, &mut report),
+        Ok(lab) => machines(&lab, request, &peers, &mut report),
         Err(failure) => {
             let why = failure.to_string();
             report
@@ -88,12 +119,15 @@ pub fn measure(project: &Project, request: &Request) -> Report {
 }
 
 /// Everything that runs in a machine, two at a time.
-fn machines(lab: &Lab, peers: &[String], report: &mut Report) {
+fn machines(lab: &Lab, request: &Request, peers: &[String], report: &mut Report) {
     let peers = peers::find(lab, peers, report);
     let mut jobs: Vec<Job<'_>> = linux::jobs(lab);
     jobs.extend(latency::jobs(lab));
     jobs.extend(bench_guest::jobs(lab));
     jobs.extend(peers.iter().flat_map(|peer| peers::jobs(lab, peer)));
+    if let Some(only) = &request.only {
+        jobs.retain(|job| job.name.contains(only.as_str()));
+    }
     job::all(&jobs, report);
     linux::ratios(report);
 }

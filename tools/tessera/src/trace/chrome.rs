@@ -97,18 +97,24 @@ impl Events {
 
     fn track(&mut self, process: u64, thread: u64, category: &str, track: &Track) {
         self.name("thread_name", process, thread, &track.name);
-        for slice in &track.slices {
-            self.0.push(json!({
+        let slices = track.slices.iter().map(|slice| {
+            let event = json!({
                 "ph": "X", "name": slice.name, "cat": category, "pid": process, "tid": thread,
                 "ts": microseconds(slice.from), "dur": microseconds(slice.to - slice.from), "args": slice.details,
-            }));
-        }
-        for instant in &track.instants {
-            self.0.push(json!({
+            });
+            (slice.from, event)
+        });
+        let instants = track.instants.iter().map(|instant| {
+            let event = json!({
                 "ph": "i", "s": "t", "name": instant.name, "cat": category, "pid": process, "tid": thread,
                 "ts": microseconds(instant.at), "args": instant.details,
-            }));
-        }
+            });
+            (instant.at, event)
+        });
+        // In the order of their times; what begins then comes before what happens then.
+        let mut all: Vec<(u64, Value)> = slices.chain(instants).collect();
+        all.sort_by_key(|(at, _)| *at);
+        self.0.extend(all.into_iter().map(|(_, event)| event));
     }
 }
 

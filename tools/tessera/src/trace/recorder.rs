@@ -103,8 +103,8 @@ pub fn record(config: &Config, cores: usize, limits: Limits) -> Result<Recording
         limits.virtual_time,
         end,
     )?;
-    // What is written while it is read would be torn.
-    let _ = machine.control(&json!({ "execute": "stop" }).to_string());
+    // What is written while it is read would be torn, and the cores' rings would end at different times.
+    stop(&machine)?;
     let mut rings = read(&machine, &places, folder.path())?;
     rings.sort_by_key(|ring| ring.core);
     Ok(Recording {
@@ -170,6 +170,20 @@ fn run(
         }
     }
     Ok(false)
+}
+
+/// Stops the machine.
+fn stop(machine: &Machine) -> Result<(), Error> {
+    let ask = json!({ "execute": "stop" }).to_string();
+    let mut last = String::new();
+    for _ in 0..ATTEMPTS {
+        match machine.control(&ask).map(|text| refusal(&text)) {
+            Ok(None) => return Ok(()),
+            Ok(Some(reason)) => return Err(Error::Memory(reason)),
+            Err(error) => last = error.to_string(),
+        }
+    }
+    Err(Error::Memory(last))
 }
 
 /// Takes all rings out of the machine's memory.

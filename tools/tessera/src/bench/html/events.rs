@@ -59,12 +59,21 @@ fn group(mut rows: Vec<&Event>, peers: &Peers) -> Element {
             value: event.instructions.median as f64,
             reach: Some(event.instructions.p99 as f64),
             budget: event.budget.map(|b| b as f64),
-            number: whole(event.instructions.median),
+            number: number(event),
             ..Bar::default()
         })
         .collect();
     let (name, title) = rows.first().map_or(("", ""), |e| (&e.name, &e.title));
     titled(name, title, &labels.common, &bars, "instructions at EL2")
+}
+
+/// What an event costs; a zero says why.
+fn number(event: &Event) -> String {
+    let median = whole(event.instructions.median);
+    match event.entries {
+        0 => format!("{median}: the hardware does it"),
+        _ => median,
+    }
 }
 
 /// A picture of bars with its title, the row's name and what all bars have in common.
