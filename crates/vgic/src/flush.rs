@@ -435,14 +435,16 @@ impl Vgic<'_> {
         let Some(cpu) = self.cpus.get_mut(usize::from(vcpu.get())) else {
             return (VcpuSet::EMPTY, false);
         };
-        let in_flight = cpu.parked_in_flight(timer);
+        let before = cpu.parked_in_flight(timer);
         cpu.lists.loaded = true;
         hw.put(cpu.lists.used, &cpu.lists.parked);
         let mut kicks = self.serve(vcpu, hw);
-        if due && !in_flight {
+        if due && !before {
             kicks |= self.deliver_hw(vcpu, timer, timer, hw);
+            return (kicks, true);
         }
-        (kicks, in_flight | due)
+        // Serving may have released it.
+        (kicks, before && self.hw_in_flight(vcpu, timer))
     }
 
     /// Whether an interrupt is there for which a WFI would return, once it is flushed.

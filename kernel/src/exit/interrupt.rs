@@ -32,6 +32,8 @@ pub extern "C" fn entry(frame: *mut Frame) -> Resume {
         return timer_fired(frame, core);
     }
     if interrupt.0 == core.own.timer {
+        timer::clear_alarm();
+        cpu::isb();
         core.gic.complete(interrupt);
         return alarm(frame, core);
     }
@@ -45,7 +47,8 @@ pub extern "C" fn own_timer(frame: *mut Frame, core: &mut Core) -> Quick {
     // SAFETY: the entry code's frame; of the core only the interrupt controller and a flag are used beside the vCPU.
     let vcpu = unsafe { interrupted(frame) };
     core.timer_active = true;
-    if vcpu.partition.shared.enter().vgic().quick_hw(vcpu.index, VIRTUAL_TIMER, &mut core.gic) {
+    // Not so if the interrupt is a late one of the vCPU that was here before.
+    if timer::virtual_is_due() && vcpu.partition.shared.enter().vgic().quick_hw(vcpu.index, VIRTUAL_TIMER, &mut core.gic) {
         Quick::done(frame)
     } else {
         Quick::declined(frame)
@@ -59,7 +62,7 @@ pub extern "C" fn timer_fired(frame: *mut Frame, core: &mut Core) -> Resume {
     core.leave()
 }
 
-/// EL2's timer; the interrupt is over.
+/// EL2's timer; it is off, and the interrupt is over.
 #[unsafe(link_section = ".text.hot")]
 #[inline(never)]
 pub extern "C" fn alarm(frame: *mut Frame, core: &mut Core) -> Resume {

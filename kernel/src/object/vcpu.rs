@@ -132,6 +132,7 @@ impl Vcpus {
     /// The vCPU in a slot.
     #[inline(always)]
     pub fn at(&mut self, slot: usize) -> &mut Vcpu {
+        debug_assert!(slot < self.len);
         match &mut self.places[slot % MAX_CONTEXTS_PER_CORE] {
             Some(vcpu) => vcpu,
             None => defect("no vCPU in a slot"),

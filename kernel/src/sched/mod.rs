@@ -326,7 +326,6 @@ impl Core {
     /// EL2's timer has fired while a guest ran: wakes whoever's deadline has come, and chooses.
     #[inline(always)]
     pub fn expire(&mut self) -> Resume {
-        timer::clear_alarm();
         let now = timer::now();
         let Some(which) = self.deadlines.expire(Time(now)) else {
             return self.choose(now);

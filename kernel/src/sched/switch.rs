@@ -188,6 +188,12 @@ impl Core {
     /// guest ends the virtual one.
     #[inline(always)]
     pub fn virtual_timer_fired(&mut self) {
+        if !timer::virtual_is_due() {
+            // A late one of the vCPU that was here before.
+            self.timer_active = false;
+            self.gic.set_active(timer::EL1_VIRTUAL, false);
+            return;
+        }
         let slot = self.slot();
         let vcpu = &mut self.vcpus[slot];
         let (partition, index) = (vcpu.partition, vcpu.index);

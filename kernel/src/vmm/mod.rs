@@ -293,6 +293,11 @@ impl GicWrite {
 const MOVES: u32 = 2;
 
 fn gic_write(core: &mut Core, frame: Frame, offset: u32, size: u8, value: u64) {
+    // The other half of a pair: the first one comes first.
+    while core.vcpu().asked & request::WRITE != 0 {
+        let slot = core.slot();
+        gic_write_piece(core, slot);
+    }
     let vcpu = core.vcpu();
     let (partition, index) = (vcpu.partition, vcpu.index);
     let (left, kicked) = {

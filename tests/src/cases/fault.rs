@@ -43,6 +43,36 @@ const MEDDLER: [u32; 16] = [
     0x17ff_fff6, // b to the first IGROUPR1
 ];
 
+/// Another: stores pairs of words to its distributor, each of which changes many interrupts, and says whether both are there.
+const PAIRS: [u32; 26] = [
+    0xd2a1_0000, // mov x0, #0x08000000
+    0xd2a1_2008, // mov x8, #0x09000000
+    0x1280_0001, // mov w1, #-1
+    0x3200_cfe2, // mov w2, #0x0f0f0f0f
+    0x9104_0003, // add x3, x0, #0x100
+    0x2900_8861, // stp w1, w2, [x3, #4]: ISENABLER1 and 2
+    0x2940_9464, // ldp w4, w5, [x3, #4]
+    0x6b01_009f, // cmp w4, w1
+    0x7a42_00a0, // ccmp w5, w2, #0, eq
+    0x5400_0161, // b.ne to the N
+    0x3204_c3e1, // mov w1, #0x10101010
+    0x3203_c3e2, // mov w2, #0x20202020
+    0x9110_8003, // add x3, x0, #0x420
+    0x2900_0861, // stp w1, w2, [x3]: IPRIORITYR8 and 9
+    0x2940_1464, // ldp w4, w5, [x3]
+    0x6b01_009f, // cmp w4, w1
+    0x7a42_00a0, // ccmp w5, w2, #0, eq
+    0x5400_0061, // b.ne to the N
+    0x5280_0b26, // mov w6, #'Y'
+    0x1400_0002, // b to its store
+    0x5280_09c6, // mov w6, #'N'
+    0xb900_0106, // str w6, [x8]
+    0x5280_0146, // mov w6, #'\n'
+    0xb900_0106, // str w6, [x8]
+    0xd503_207f, // wfi
+    0x17ff_ffff, // b .-4
+];
+
 /// str w`register`, [x0, #offset]
 const fn store(register: u32, offset: u32) -> u32 {
     0xb900_0000 | ((offset / 4) << 10) | register
@@ -84,6 +114,15 @@ pub fn cases() -> Vec<Case> {
         "a guest that writes to its interrupt controller what costs most makes rt miss no deadline",
         meddles,
     ));
+    for board in [Board::VirtGicv3, Board::VirtGicv2] {
+        cases.push(case(
+            format!(
+                "a pair of stores to the interrupt controller does both, on {}",
+                board.name()
+            ),
+            move |context| pairs(context, board),
+        ));
+    }
     cases.push(case(
         "an undefined instruction stays in its guest",
         undefined,
@@ -246,6 +285,16 @@ fn nowhere(context: &Context<'_>) -> Result<(), Failure> {
 
 fn undefined(context: &Context<'_>) -> Result<(), Failure> {
     stays_in_rt(&mut faulty_rt(context, "undef")?, "ESR 0x2000000, ")
+}
+
+fn pairs(context: &Context<'_>, board: Board) -> Result<(), Failure> {
+    let product = with_culprit(context, "phone-pairs", &PAIRS, "", Profile::Release)?;
+    let mut console = context.run(&product, board)?;
+    let line = console.wait(r"^\[culprit\] [YN]")?;
+    console.end();
+    ensure(line.contains('Y'), || {
+        "what was read back is not what was stored".into()
+    })
 }
 
 fn meddles(context: &Context<'_>) -> Result<(), Failure> {

@@ -133,8 +133,9 @@ impl Core {
     pub fn set_active(&self, intid: u32, active: bool) {
         let register = if active { ISACTIVER } else { ICACTIVER };
         self.redistributor.write32(register, 1 << (intid % 32));
-        // It has arrived when it can be read back: only then may what drives the interrupt be let loose.
+        // It has arrived when it has been read back: only then may what drives the interrupt be let loose.
         let _ = self.redistributor.read32(register);
+        cpu::dsb();
     }
 
     pub(super) fn route_here(&self, intid: u32) {
@@ -180,6 +181,8 @@ impl Core {
 
     #[inline(always)]
     pub(super) fn empty(&self) -> u32 {
+        // List registers that have just been written count (IHI 0069, 12.4: direct writes need synchronising for indirect reads).
+        cpu::isb();
         mrs!("s3_4_c12_c11_5") as u32 // ICH_ELRSR_EL2
     }
 

@@ -31,7 +31,9 @@ pub fn now() -> u64 {
 pub fn set_alarm(at: u64) {
     // SAFETY: the timer only raises an interrupt, which the kernel handles.
     unsafe {
+        // Enabled only with the new value.
         msr!("cnthp_cval_el2", at);
+        super::cpu::isb();
         msr!("cnthp_ctl_el2", ENABLE);
     }
 }
@@ -41,6 +43,13 @@ pub fn set_alarm(at: u64) {
 pub fn clear_alarm() {
     // SAFETY: as for `set_alarm`.
     unsafe { core::arch::asm!("msr cnthp_ctl_el2, xzr", options(nostack, preserves_flags)) }
+}
+
+/// Whether the loaded guest's virtual timer has run out (CNTV_CTL_EL0.ISTATUS).
+#[inline(always)]
+#[must_use]
+pub fn virtual_is_due() -> bool {
+    mrs!("cntv_ctl_el0") & 1 << 2 != 0
 }
 
 /// The guest's virtual timer: control and compare value.
@@ -72,7 +81,9 @@ impl Virtual {
     pub fn load(self) {
         // SAFETY: the timer only raises an interrupt, which the kernel handles for the guest that is loaded.
         unsafe {
+            // Enabled only with the new value.
             msr!("cntv_cval_el0", self.compare);
+            super::cpu::isb();
             msr!("cntv_ctl_el0", self.control);
         }
     }

@@ -220,6 +220,8 @@ interrupt_v3:
 7:  ldr     w3, [x1, #{alarm_intid}]
     cmp     w2, w3
     b.ne    8f
+    msr     cnthp_ctl_el2, xzr              // before its end, or it would come again
+    isb
     msr     s3_0_c12_c12_1, x2
     msr     s3_0_c12_c11_1, x2              // ICC_DIR_EL1
     b       alarm_entry
@@ -362,7 +364,7 @@ pub fn install() {
     unsafe { super::msr!("vbar_el2", base()) }
 }
 
-/// Goes on as a full handler does that returns `resume`, from wherever it is called. The frames differ.
+/// Goes on as a full handler does that returns `resume`, from wherever it is called, and another vCPU has been loaded.
 ///
 /// # Safety
 ///
