@@ -10,7 +10,7 @@ use crate::bench::describe::{self, Guest};
 use crate::bench::job::Job;
 use crate::bench::lab::{Lab, setting};
 use crate::bench::meter::{Files, Meter, Report as Metered, Wanted, Which};
-use crate::bench::report::{Report, Workload};
+use crate::bench::report::{Report, Setting, Workload};
 use crate::bench::run::End;
 use crate::bench::spy;
 use crate::board::Board;
@@ -31,7 +31,7 @@ const MACHINE_MIB: u64 = 1280;
 
 /// A piece of work.
 #[derive(Clone, Copy, Debug)]
-struct Work {
+pub struct Work {
     name: &'static str,
     kernel: &'static str,
     initramfs: &'static str,
@@ -82,6 +82,52 @@ impl Work {
         format!("console=ttyAMA0 panic=-1 {run}")
     }
 
+    /// Its name, and whose kernel does it.
+    #[must_use]
+    pub fn title(self) -> String {
+        format!("{} of {}", self.name, self.kernel)
+    }
+
+    /// The system whose Linux does it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be built.
+    pub fn system(self, lab: &Lab) -> Result<Arc<Product>, Failure> {
+        self.product(lab, &format!("linux-{}-{}", self.name, self.kernel), None)
+    }
+
+    /// What is to be counted of it: work is between two markers, a boot is all of the run.
+    #[must_use]
+    pub fn wanted(self) -> Wanted {
+        Wanted {
+            events: (self.name != "boot").then_some(Which::Phases),
+            ..Wanted::default()
+        }
+    }
+
+    /// Its row, from one run on a core of its own.
+    ///
+    /// # Errors
+    ///
+    /// Linux has not done it.
+    pub fn row(
+        self,
+        lines: &[String],
+        metered: &Metered,
+        setting: Setting,
+    ) -> Result<Workload, Failure> {
+        let ran = ran(self, lines, metered)?;
+        Ok(Workload {
+            name: self.name.into(),
+            kernel: self.kernel.into(),
+            setting,
+            instructions: vec![ran.instructions],
+            latency: ran.latency,
+            ..Workload::default()
+        })
+    }
+
     fn product(self, lab: &Lab, name: &str, tree: Option<&str>) -> Result<Arc<Product>, Failure> {
         let linux = Guest {
             name: "linux",
@@ -109,20 +155,17 @@ pub fn jobs(lab: &Lab) -> Vec<Job<'_>> {
             boards.push(Board::VirtGicv2);
         }
         for board in boards {
-            let name = format!("linux, {} of {}, {}", work.name, work.kernel, board.name());
+            let name = format!("linux, {}, {}", work.title(), board.name());
             jobs.push(Job::new(name, move || measure(lab, *work, board)));
         }
     }
     jobs
 }
 
-/// The system whose Linux boots, for a peer.
-///
-/// # Errors
-///
-/// It cannot be built.
-pub fn boot(lab: &Lab) -> Result<Arc<Product>, Failure> {
-    WORKS[0].product(lab, "linux-boot-debian", None)
+/// The pieces of work for a peer: natively and with Tessera they have several seeds, here one.
+pub fn for_peers(lab: &Lab) -> impl Iterator<Item = Work> {
+    let quick = lab.quick;
+    WORKS.into_iter().filter(move |w| w.quick || !quick)
 }
 
 /// Sets each row's ratio to the native row of the same work, kernel and interrupt controller.
@@ -160,7 +203,7 @@ fn measure(lab: &Lab, work: Work, board: Board) -> Result<Report, Failure> {
             work.kernel,
             board.name()
         );
-        let product = work.product(lab, &format!("linux-{}-{}", work.name, work.kernel), None)?;
+        let product = work.system(lab)?;
         let files = lab.files(&format!("{name}-native"));
         let mut config = lab.native(&format!("{name}-native"), &product, "linux", board, true)?;
         config.seed = seed;
@@ -198,17 +241,9 @@ fn worst(runs: &[Ran]) -> Option<[f64; 2]> {
     (!all.is_empty()).then_some([average, largest])
 }
 
-/// Work is between two markers, a boot is all of the run.
-fn wanted(work: Work) -> Wanted {
-    Wanted {
-        events: (work.name != "boot").then_some(Which::Phases),
-        ..Wanted::default()
-    }
-}
-
 fn native(lab: &Lab, work: Work, config: Config, files: Files) -> Result<Ran, Failure> {
     let (lines, metered) = lab.counted(config, End::Off, |config| {
-        Meter::native(&lab.project, files.clone(), config, &wanted(work))
+        Meter::native(&lab.project, files.clone(), config, &work.wanted())
     })?;
     ran(work, &lines, &metered)
 }
@@ -223,7 +258,7 @@ fn tessera(
     let mut config = lab.machine(product, board)?;
     config.memory_mib = MACHINE_MIB;
     let off = [r"^\[tessera\] linux: off"];
-    let (lines, metered) = lab.tessera(name, product, config, &wanted(work), End::Lines(&off))?;
+    let (lines, metered) = lab.tessera(name, product, config, &work.wanted(), End::Lines(&off))?;
     ran(work, &lines, &metered)
 }
 

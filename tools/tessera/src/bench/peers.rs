@@ -5,8 +5,9 @@ use crate::bench::describe::{self, Guest as Described};
 use crate::bench::job::Job;
 use crate::bench::lab::{Lab, quiet, setting};
 use crate::bench::latency;
+use crate::bench::linux::{self, Work};
 use crate::bench::meter::{Meter, Report as Metered, Wanted};
-use crate::bench::report::{Missing, Report, Workload};
+use crate::bench::report::{Missing, Report};
 use crate::bench::run::End;
 use crate::board::Board;
 use crate::debian::Debian;
@@ -93,7 +94,10 @@ pub fn jobs<'a>(lab: &'a Lab, peer: &'a Found) -> Vec<Job<'a>> {
         let title = format!("{name}, latency, {}", form.name());
         jobs.push(Job::new(title, move || late(lab, peer, form, scheduling)));
     }
-    jobs.push(Job::new(format!("{name}, linux"), move || linux(lab, peer)));
+    for work in linux::for_peers(lab) {
+        let title = format!("{name}, linux, {}", work.title());
+        jobs.push(Job::new(title, move || workload(lab, peer, work)));
+    }
     jobs.push(Job::new(format!("{name}, limits"), move || {
         Ok(Report {
             missing: limits(name),
@@ -254,29 +258,24 @@ fn late(lab: &Lab, peer: &Found, form: Form, scheduling: Scheduling) -> Result<R
     })
 }
 
-fn linux(lab: &Lab, peer: &Found) -> Result<Report, Failure> {
+fn workload(lab: &Lab, peer: &Found, work: Work) -> Result<Report, Failure> {
     let board = Board::VirtGicv3;
-    let product = crate::bench::linux::boot(lab)?;
+    let product = work.system(lab)?;
     let trial = Trial {
-        name: format!("{}-linux", peer.name),
+        name: format!("{}-linux-{}", peer.name, work.title().replace(' ', "-")),
         product: &product,
         guest: "linux",
         console: Console::Emulated,
         scheduling: Scheduling::Pinned,
         board,
-        wanted: Wanted::default(),
-        // All of Linux is counted, as natively, and its last instructions are those that switch it off.
+        wanted: work.wanted(),
+        // Of a boot all of Linux is counted, as natively, and its last instructions are those that switch it off.
         end: End::Rest(&["reboot: Power down"]),
     };
-    let (_, metered) = run(lab, peer, trial)?;
+    let (lines, metered) = run(lab, peer, trial)?;
+    let setting = setting(&peer.name, board, "pinned", 1);
     Ok(Report {
-        workloads: vec![Workload {
-            name: "boot".into(),
-            kernel: "debian".into(),
-            setting: setting(&peer.name, board, "pinned", 1),
-            instructions: vec![metered.others()?],
-            ..Workload::default()
-        }],
+        workloads: vec![work.row(&lines, &metered, setting)?],
         ..Report::default()
     })
 }
