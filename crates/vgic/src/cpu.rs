@@ -51,7 +51,10 @@ impl Cpu {
     #[inline(always)]
     pub fn quick_save<H: ListRegisters>(&mut self, timer: IntId, hw: &mut H) -> Option<bool> {
         let lists = &mut self.lists;
-        if lists.needs_upkeep() || lists.used & !H::PARKED != 0 {
+        // What waits, and what asks for maintenance at its end, can do so there.
+        let must = lists.needs_upkeep()
+            && (lists.dirty | lists.release != 0 || !lists.maintenance.is_off());
+        if must || lists.used & !H::PARKED != 0 {
             return None;
         }
         lists.loaded = false;
