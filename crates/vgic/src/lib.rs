@@ -74,6 +74,6 @@ pub use id::{FIRST_SPI, IntId, MAX_SPIS, MAX_VCPUS, VcpuIndex, VcpuSet};
 pub use interface::{CpuInterface, Groups, ListRegisters, Maintenance, Was};
 pub use list_register::ListRegister;
 pub use quick::OneSgi;
-pub use registers::{Access, Frame};
+pub use registers::{Access, Frame, without_two};
 pub use sgi::SgiRegister;
 pub use vgic::{Distributor, Vgic};

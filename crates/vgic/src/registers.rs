@@ -197,8 +197,8 @@ impl Vgic<'_> {
         self.write_part(vcpu, frame, offset, size, value, u32::MAX)
     }
 
-    /// Which interrupts of a block such a write may have to move, a bit each: with many the write takes long, and can be done
-    /// in parts. 0 for a register that is written as a whole.
+    /// Which interrupts of a block such a write may have to move, a bit each: with more than two the write takes long, and can
+    /// be done in parts. 0 for a register that is written as a whole.
     pub fn concerns(
         &self,
         vcpu: VcpuIndex,
@@ -207,9 +207,10 @@ impl Vgic<'_> {
         size: u8,
         value: u64,
     ) -> u32 {
-        // Neither the distributor's own registers, nor GICD_SGIR.
+        // From IGROUPR to ICFGR, but not one or two interrupts of those that are written by their bits.
         let low = offset & 0xffff;
-        if low < 0x80 || low == 0xf00 {
+        let few = low.wrapping_sub(0x100) < 0x300 && without_two(value as u32) == 0;
+        if low.wrapping_sub(0x80) >= 0xe80 || few {
             return 0;
         }
         let (register, place) = self.decode(vcpu, frame, offset, size);
@@ -227,10 +228,7 @@ impl Vgic<'_> {
             | Register::SetActive
             | Register::ClearActive => value,
             Register::Config => 0xffff_u32.wrapping_shl(bit),
-            Register::Priority
-            | Register::Target
-            | Register::ClearSources
-            | Register::SetSources => 0xf_u32
+            Register::Priority | Register::Target => 0xf_u32
                 .wrapping_shr(4u32.wrapping_sub(u32::from(size)))
                 .wrapping_shl(bit),
             _ => 0,
@@ -484,6 +482,14 @@ const fn identification(part: u32, offset: u32) -> u32 {
         _ => 0xb105_f00d,
     };
     bytes.wrapping_shr((offset & 0xc).wrapping_mul(2)) & 0xff
+}
+
+/// Without its two lowest bits.
+#[inline]
+#[must_use]
+pub const fn without_two(mask: u32) -> u32 {
+    let rest = mask & mask.wrapping_sub(1);
+    rest & rest.wrapping_sub(1)
 }
 
 /// Each of the low 16 bits goes to the upper bit of its pair.

@@ -289,9 +289,6 @@ impl GicWrite {
     pub const NONE: Self = Self { frame: Frame::Distributor, offset: 0, size: 0, value: 0, left: 0 };
 }
 
-/// So many interrupts are moved in one piece: each can take some hundred instructions.
-const MOVES: u32 = 2;
-
 fn gic_write(core: &mut Core, frame: Frame, offset: u32, size: u8, value: u64) {
     // The other half of a pair: the first one comes first.
     while core.vcpu().asked & request::WRITE != 0 {
@@ -304,7 +301,8 @@ fn gic_write(core: &mut Core, frame: Frame, offset: u32, size: u8, value: u64) {
         let mut shared = partition.shared.lock();
         let mut vgic = shared.vgic();
         let left = vgic.concerns(index, frame, offset, size, value);
-        if left.count_ones() > MOVES {
+        // Two interrupts are moved in one piece: each can take some hundred instructions.
+        if vgic::without_two(left) != 0 {
             (left, VcpuSet::EMPTY)
         } else {
             let kicked = vgic.sync(index, &mut core.gic)
@@ -328,10 +326,7 @@ pub fn gic_write_piece(core: &mut Core, slot: usize) {
     let vcpu = &mut core.vcpus[slot];
     let (partition, index) = (vcpu.partition, vcpu.index);
     let GicWrite { frame, offset, size, value, left } = vcpu.write;
-    let mut rest = left;
-    for _ in 0..MOVES {
-        rest &= rest.wrapping_sub(1);
-    }
+    let rest = vgic::without_two(left);
     vcpu.write.left = rest;
     if rest == 0 {
         vcpu.asked &= !request::WRITE;
