@@ -51,9 +51,8 @@ impl Cpu {
     #[inline(always)]
     pub fn quick_save<H: ListRegisters>(&mut self, timer: IntId, hw: &mut H) -> Option<bool> {
         let lists = &mut self.lists;
-        // What waits, and what asks for maintenance at its end, can do so there.
-        let must = lists.needs_upkeep()
-            && (lists.dirty | lists.release != 0 || !lists.maintenance.is_off());
+        // What waits, what asks for maintenance at its end and what others have changed can be seen to when it comes back.
+        let must = lists.needs_upkeep() && (lists.release != 0 || !lists.maintenance.is_off());
         if must || lists.used & !H::PARKED != 0 {
             return None;
         }
