@@ -65,7 +65,7 @@ fn right(
     profile: Profile,
     traced: bool,
 ) -> Result<(), Failure> {
-    let rounds = context.short_or_long(2000, 50_000);
+    let rounds = context.short_or_long(8000, 50_000);
     let mut text = SYSTEM.replace("ROUNDS", &rounds.to_string());
     let mut name = "loads".to_string();
     if traced {
