@@ -46,7 +46,7 @@ impl Cpu {
                 .is_invalid())
     }
 
-    /// Switches a vCPU out whose list registers need no upkeep: they are put by as they are. Returns whether the physical
+    /// Switches a vCPU out whose list registers need nothing at once: they are put by as they are. Returns whether the physical
     /// interrupt of `timer` is active on its behalf. `None`: [`Vgic::save`](crate::Vgic::save) is due, and nothing has been done.
     #[inline(always)]
     pub fn quick_save<H: ListRegisters>(&mut self, timer: IntId, hw: &mut H) -> Option<bool> {

@@ -13,7 +13,7 @@ use vgic::{IntId, VcpuSet};
 pub const VIRTUAL_TIMER: IntId = IntId::ppi(timer::EL1_VIRTUAL as u8);
 
 impl Core {
-    /// Makes another vCPU than the loaded one, which does not wait, run at once, if neither's interrupts need upkeep. If it
+    /// Makes another vCPU than the loaded one, which does not wait, run at once, if the list registers of both can be moved as they are. If it
     /// returns, [`switch`](Core::switch) is due. `now` is the counter.
     #[inline(always)]
     pub(super) fn quick_switch(&mut self, slot: usize, now: u64) {

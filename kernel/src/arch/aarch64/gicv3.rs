@@ -35,7 +35,7 @@ pub struct Core {
     pub(super) list_registers: usize,
     active_words: usize,
     can_trap_dir: bool,
-    /// Which of SGIs and PPIs this core has enabled; the redistributor is not read back.
+    /// ICH_HCR_EL2 as it was written last.
     hcr: u64,
 }
 
@@ -181,7 +181,7 @@ impl Core {
 
     #[inline(always)]
     pub(super) fn empty(&self) -> u32 {
-        // List registers that have just been written count (IHI 0069, 12.4: direct writes need synchronising for indirect reads).
+        // List registers that have just been written count: what is read here depends on them.
         cpu::isb();
         mrs!("s3_4_c12_c11_5") as u32 // ICH_ELRSR_EL2
     }
