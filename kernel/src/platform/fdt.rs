@@ -9,6 +9,7 @@
 //! All of it runs once: the readers are functions of their own, which keeps the code small.
 
 use crate::memory::Range;
+use zerocopy::FromBytes;
 
 /// The header's magic number.
 const MAGIC: u32 = 0xd00d_feed;
@@ -73,20 +74,15 @@ impl<'a> Fdt<'a> {
         }
         let bytes = part(bytes, 0, len as usize)?;
         let structure = part(bytes, structure as usize, structure_len as usize)?;
-        // Section 5.4 aligns the block, and the boot protocol the tree.
-        if !(structure.as_ptr() as usize).is_multiple_of(4) {
-            return None;
-        }
+        // Section 5.4 aligns the block, and the boot protocol the tree; bytes behind the last whole cell are no token.
+        let (cells, _) = <[u32]>::ref_from_prefix_with_elems(structure, structure.len() / 4).ok()?;
         let mut strings = part(bytes, strings as usize, strings_len as usize)?;
         while let [rest @ .., 1..=u8::MAX] = strings {
             strings = rest;
         }
         let mut fdt = Self {
             structure,
-            // SAFETY: these bytes, aligned, whole cells of them; any four bytes are a `u32`.
-            cells: unsafe {
-                core::slice::from_raw_parts(structure.as_ptr().cast(), structure.len() / 4)
-            },
+            cells,
             strings,
             reservations: bytes.get(reservations as usize..)?,
             len: bytes.len(),
